@@ -7,6 +7,7 @@ import (
 
 	"github.com/conductor-dev/conductor/ledger"
 	"github.com/conductor-dev/conductor/manifests"
+	"github.com/conductor-dev/conductor/reconcile/source"
 )
 
 // RepoID identifies a repository for ever, across renames: GitHub's numeric id in
@@ -14,10 +15,7 @@ import (
 type RepoID string
 
 // CommitSHA is a full, lower-case SHA-1 object name: 40 hex digits.
-type CommitSHA string
-
-// Short is the first ten digits, for people.
-func (c CommitSHA) Short() string { return string(c[:min(10, len(c))]) }
+type CommitSHA = source.CommitSHA
 
 // Repo is a watched repository.
 type Repo struct {
