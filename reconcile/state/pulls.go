@@ -1,0 +1,134 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/conductor-dev/conductor/reconcile"
+)
+
+// Pull gives what is known of a pull request.
+func (d *DB) Pull(ctx context.Context, repo reconcile.RepoID, number int) (reconcile.PullRequest, bool, error) {
+	var facts string
+	err := d.read.QueryRowContext(ctx, `SELECT facts FROM pull_requests WHERE repo = $1 AND number = $2`, repo, number).Scan(&facts)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return reconcile.PullRequest{}, false, nil
+	case err != nil:
+		return reconcile.PullRequest{}, false, fmt.Errorf("read pull request %s#%d: %w", repo, number, err)
+	}
+	var p reconcile.PullRequest
+	if err := json.Unmarshal([]byte(facts), &p); err != nil {
+		return reconcile.PullRequest{}, false, fmt.Errorf("read pull request %s#%d: %w", repo, number, err)
+	}
+	return p, true, nil
+}
+
+// OpenPulls lists the open pull requests that are known of a repository, by number.
+func (d *DB) OpenPulls(ctx context.Context, repo reconcile.RepoID) ([]reconcile.PullRequest, error) {
+	return collect(ctx, d.read, "list open pull requests", func(rows *sql.Rows) (p reconcile.PullRequest, err error) {
+		var facts string
+		if err := rows.Scan(&facts); err != nil {
+			return p, err
+		}
+		return p, json.Unmarshal([]byte(facts), &p)
+	}, `SELECT facts FROM pull_requests WHERE repo = $1 AND state = 'open' ORDER BY number`, repo)
+}
+
+// SavePull stores a pull request unless what is known is newer. See Tx.SavePull.
+func (d *DB) SavePull(ctx context.Context, repo reconcile.RepoID, p reconcile.PullRequest) error {
+	return d.Update(ctx, func(t *Tx) error { return t.SavePull(ctx, repo, p) })
+}
+
+// SavePull stores a pull request unless what is known is newer by UpdatedAt. GitHub
+// gives whole seconds there: of two facts of one second the later arrival stays,
+// but for a merge, which can't be undone.
+func (t *Tx) SavePull(ctx context.Context, repo reconcile.RepoID, p reconcile.PullRequest) error {
+	if repo == "" || p.Number <= 0 {
+		return fmt.Errorf("save pull request %s#%d: repository and number are needed", repo, p.Number)
+	}
+	facts, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("save pull request %s#%d: %w", repo, p.Number, err)
+	}
+	merged := 0
+	if p.Merged {
+		merged = 1
+	}
+	_, err = t.exec(ctx, "save pull request", `
+		INSERT INTO pull_requests (repo, number, state, merged, head_sha, updated_at, facts)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (repo, number) DO UPDATE SET
+			state = excluded.state, merged = excluded.merged, head_sha = excluded.head_sha,
+			updated_at = excluded.updated_at, facts = excluded.facts
+		WHERE excluded.updated_at >= pull_requests.updated_at AND excluded.merged >= pull_requests.merged`,
+		repo, p.Number, p.State, merged, p.HeadSHA, millis(p.UpdatedAt), string(facts))
+	return err
+}
+
+// OpenPullsAt lists the numbers of the open pull requests whose head is a commit.
+func (t *Tx) OpenPullsAt(ctx context.Context, repo reconcile.RepoID, head reconcile.CommitSHA) ([]int, error) {
+	return collect(ctx, t.tx, "find pull requests by head", func(rows *sql.Rows) (n int, err error) {
+		return n, rows.Scan(&n)
+	}, `SELECT number FROM pull_requests WHERE repo = $1 AND head_sha = $2 AND state = 'open' ORDER BY number`, repo, head)
+}
+
+// Reported gives what is known to stand on the forge for a pull request; the zero
+// value when nothing is known.
+func (d *DB) Reported(ctx context.Context, repo reconcile.RepoID, number int) (reconcile.Reported, error) {
+	var r reconcile.Reported
+	var checks string
+	err := d.read.QueryRowContext(ctx,
+		`SELECT head, checks, comment_id, comment_digest FROM reported WHERE repo = $1 AND number = $2`, repo, number).
+		Scan(&r.Head, &checks, &r.CommentID, &r.CommentDigest)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return reconcile.Reported{}, nil
+	case err == nil:
+		err = json.Unmarshal([]byte(checks), &r.Checks)
+	}
+	if err != nil {
+		return reconcile.Reported{}, fmt.Errorf("read what was reported on %s#%d: %w", repo, number, err)
+	}
+	return r, nil
+}
+
+// SaveReported stores what stands on the forge for a pull request.
+func (d *DB) SaveReported(ctx context.Context, repo reconcile.RepoID, number int, r reconcile.Reported) error {
+	checks, err := json.Marshal(r.Checks)
+	if err != nil {
+		return fmt.Errorf("save what was reported on %s#%d: %w", repo, number, err)
+	}
+	return d.Update(ctx, func(t *Tx) error {
+		_, err := t.exec(ctx, "save what was reported", `
+			INSERT INTO reported (repo, number, head, checks, comment_id, comment_digest) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (repo, number) DO UPDATE SET head = excluded.head, checks = excluded.checks,
+				comment_id = excluded.comment_id, comment_digest = excluded.comment_digest`,
+			repo, number, r.Head, string(checks), r.CommentID, r.CommentDigest)
+		return err
+	})
+}
+
+// Examined gives the last commit of a branch that was examined, as a memo: the
+// ledger's cursor is the truth. "" when none is known.
+func (d *DB) Examined(ctx context.Context, repo reconcile.RepoID, branch string) (reconcile.CommitSHA, error) {
+	var sha reconcile.CommitSHA
+	err := d.read.QueryRowContext(ctx, `SELECT examined FROM branches WHERE repo = $1 AND branch = $2`, repo, branch).Scan(&sha)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("read examined commit of %s %s: %w", repo, branch, err)
+	}
+	return sha, nil
+}
+
+// SaveExamined stores the last commit of a branch that was examined.
+func (d *DB) SaveExamined(ctx context.Context, repo reconcile.RepoID, branch string, sha reconcile.CommitSHA) error {
+	return d.Update(ctx, func(t *Tx) error {
+		_, err := t.exec(ctx, "save examined commit", `
+			INSERT INTO branches (repo, branch, examined) VALUES ($1, $2, $3)
+			ON CONFLICT (repo, branch) DO UPDATE SET examined = excluded.examined`, repo, branch, sha)
+		return err
+	})
+}
