@@ -11,6 +11,16 @@ type Event struct {
 	Repos    []Repo
 	Pulls    []PullFact
 	Keys     []Key
+	// Heads are commits that the event names in place of pull requests, as GitHub
+	// does for forks: the open pull requests with that head, as far as they are known
+	// when the event is accepted, are looked at again.
+	Heads []Head
+}
+
+// Head is a commit that may be the head of pull requests of a repository.
+type Head struct {
+	Repo RepoID
+	SHA  CommitSHA
 }
 
 // PullFact is a pull request of a repository, as an event told it.
