@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
@@ -90,7 +91,7 @@ func New(ctx context.Context, db *state.DB, o Options) (*Queue, error) {
 	q := &Queue{db: db, o: o, log: o.Logger, wake: make(chan struct{}, 1)}
 	q.intake.commit = q.commitEvents
 	driver := newDriver(db.Writer(), q.wake)
-	if err := migrate(ctx, driver); err != nil {
+	if err := migrate(ctx, db.Writer(), driver); err != nil {
 		return nil, fmt.Errorf("migrate queue tables: %w", err)
 	}
 	workers := river.NewWorkers()
@@ -142,19 +143,24 @@ func (o Options) withDefaults() Options {
 }
 
 // migrate brings River's tables up to date, and refuses those of a newer River.
-func migrate(ctx context.Context, d driver) error {
+func migrate(ctx context.Context, db *sql.DB, d driver) error {
 	m, err := rivermigrate.New(d, nil)
 	if err != nil {
 		return err
 	}
-	have, err := m.ExistingVersions(ctx)
+	exists, err := d.GetExecutor().TableExists(ctx, &riverdriver.TableExistsParams{Table: "river_migration"})
 	if err != nil {
 		return err
 	}
-	known := m.AllVersions()
-	if n := len(have); n > 0 && have[n-1].Version > known[len(known)-1].Version {
-		return fmt.Errorf("%w: queue schema %d, this binary knows %d; run the newer binary or restore a backup",
-			state.ErrNewerSchema, have[n-1].Version, known[len(known)-1].Version)
+	if exists {
+		var have int
+		if err := db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM river_migration WHERE line = 'main'`).Scan(&have); err != nil {
+			return err
+		}
+		known := m.AllVersions()
+		if newest := known[len(known)-1].Version; have > newest {
+			return fmt.Errorf("%w: queue schema %d, this binary knows %d; run the newer binary or restore a backup", state.ErrNewerSchema, have, newest)
+		}
 	}
 	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
 	return err

@@ -48,14 +48,14 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 		return nil, fmt.Errorf("open state database %s: %w", path, err)
 	}
 	d := &DB{path: path}
-	if d.write, err = openPool(path, 1, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"); err != nil {
+	if d.write, err = openPool(path, 1, busyTimeout, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"); err != nil {
 		return nil, err
 	}
 	if err := migrate(ctx, d.write); err != nil {
 		d.write.Close()
 		return nil, fmt.Errorf("migrate state database %s: %w", path, err)
 	}
-	if d.read, err = openPool(path, readers, "query_only(1)"); err != nil {
+	if d.read, err = openPool(path, readers, busyTimeout, "query_only(1)"); err != nil {
 		d.write.Close()
 		return nil, err
 	}
@@ -81,15 +81,11 @@ func sqlitePath(dsn string) (string, error) {
 	return abs, nil
 }
 
-func openPool(path string, conns int, pragmas ...string) (*sql.DB, error) {
-	q := url.Values{"_txlock": {"immediate"}}
-	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
-	for _, p := range pragmas {
-		q.Add("_pragma", p)
-	}
-	if len(pragmas) > 0 && pragmas[0] == "query_only(1)" {
-		q.Set("_txlock", "deferred")
-	}
+// openPool opens connections that wait up to busy for a lock and have the pragmas
+// set.
+func openPool(path string, conns int, busy time.Duration, pragmas ...string) (*sql.DB, error) {
+	// Writers take the lock when they begin: one that read first could not be let in.
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds())}, pragmas...)}
 	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {

@@ -2,6 +2,8 @@ package state
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -17,14 +19,14 @@ const leaseWait = 15 * time.Second
 func (d *DB) Lease(ctx context.Context) (release func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
-	pool, err := openPool(d.path+"-lease", 1, "journal_mode(DELETE)")
+	pool, err := openPool(d.path+"-lease", 1, 0)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		_, err := pool.ExecContext(context.WithoutCancel(ctx), `PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE`)
+		conn, err := hold(ctx, pool)
 		if err == nil {
-			return pool.Close, nil
+			return func() error { return errors.Join(conn.Close(), pool.Close()) }, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -33,4 +35,16 @@ func (d *DB) Lease(ctx context.Context) (release func() error, err error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// hold takes the lock on a connection, which keeps it until it is closed.
+func hold(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.ExecContext(ctx, `BEGIN EXCLUSIVE`); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
