@@ -50,8 +50,11 @@ type Change struct {
 	Previous   string     `json:"previous,omitempty"` // its first parent; "" for a root
 	Base       string     `json:"base,omitempty"`     // base of the pull request, or Previous
 	Head       string     `json:"head,omitempty"`     // head of the pull request, or Commit
-	Subject    string     `json:"subject"`            // first line of the commit message
-	Method     Method     `json:"method"`
+	// Rewrote are commits that a force-push dropped from the branch just before
+	// this one, oldest first.
+	Rewrote []string `json:"rewrote,omitempty"`
+	Subject string   `json:"subject"` // first line of the commit message
+	Method  Method   `json:"method"`
 
 	PullRequest *PullRequest `json:"pullRequest,omitempty"`
 	Author      Person       `json:"author"`
@@ -64,9 +67,12 @@ type Change struct {
 
 	Tenants  []string         `json:"tenants"`
 	Semantic []SemanticChange `json:"semanticChanges"`
-	Cost     []CostDelta      `json:"cost,omitempty"`
-	Diff     Diff             `json:"diff"`
-	Class    Class            `json:"class"`
+	// SemanticOmitted counts changes left out because the list was too long; the
+	// diff's digest covers them. Set by Append.
+	SemanticOmitted int         `json:"semanticChangesOmitted,omitempty"`
+	Cost            []CostDelta `json:"cost,omitempty"`
+	Diff            Diff        `json:"diff"`
+	Class           Class       `json:"class"`
 
 	PolicyDigest string    `json:"policyDigest"`      // sha256 hex of the policy that judged it
 	Unknown      []string  `json:"unknown,omitempty"` // names of facts that nobody could tell, e.g. "reviews"
@@ -129,6 +135,9 @@ type Diff struct {
 	Additions int    `json:"additions"`
 	Deletions int    `json:"deletions"`
 	Stored    bool   `json:"stored"`
+	// Withheld are changed files whose content isn't in the patch: they hold a
+	// Secret or are too large. Their object ids are.
+	Withheld []string `json:"withheld,omitempty"`
 }
 
 // Class is the FedRAMP significant-change class and who decided it.
