@@ -200,7 +200,7 @@ func JudgeWorkTree(ctx context.Context, mirror *source.Mirror, root string, base
 	if err != nil {
 		return manifests.Verdict{}, err
 	}
-	after, changed, err := mirror.WorkTree(ctx, root, base, start)
+	after, changed, err := mirror.WorkTree(ctx, root, start)
 	if err != nil {
 		return manifests.Verdict{}, err
 	}
@@ -224,7 +224,7 @@ func judgePull(ctx context.Context, mirror *source.Mirror, base, head CommitSHA,
 	if err != nil {
 		return manifests.Verdict{}, "", err
 	}
-	after, err := mirror.Overlay(ctx, base, head, changed)
+	after, err := mirror.Snapshot(ctx, head)
 	if err != nil {
 		return manifests.Verdict{}, "", err
 	}

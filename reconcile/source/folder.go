@@ -39,9 +39,9 @@ func Folder(ctx context.Context, root string) (*manifests.Snapshot, error) {
 	return manifests.NewSnapshot(files), nil
 }
 
-// WorkTree overlays base with what stands in the work tree below root, committed
-// or not, and tells which manifests differ from the commit since.
-func (m *Mirror) WorkTree(ctx context.Context, root string, base, since CommitSHA) (after *manifests.Snapshot, changed map[string]bool, err error) {
+// WorkTree reads what stands in the work tree below root, committed or not, and
+// tells which manifests differ from the commit since.
+func (m *Mirror) WorkTree(ctx context.Context, root string, since CommitSHA) (now *manifests.Snapshot, changed map[string]bool, err error) {
 	was, err := m.blobs(since)
 	if err != nil {
 		return nil, nil, err
@@ -51,7 +51,9 @@ func (m *Mirror) WorkTree(ctx context.Context, root string, base, since CommitSH
 	files, err := readFolder(ctx, root, func(name string, data []byte) *manifests.File {
 		hash := plumbing.ComputeHash(plumbing.BlobObject, data)
 		mu.Lock()
-		changed[name] = was[name] != hash
+		if was[name] != hash {
+			changed[name] = true
+		}
 		delete(was, name)
 		mu.Unlock()
 		return m.cache.parse(blobKey{name, hash}, data)
@@ -60,13 +62,12 @@ func (m *Mirror) WorkTree(ctx context.Context, root string, base, since CommitSH
 		return nil, nil, fmt.Errorf("read folder %s: %w", root, err)
 	}
 	for _, f := range files {
-		delete(was, f.Path) // refused ones weren't parsed, but they are there
+		delete(was, f.Path()) // refused ones weren't parsed, but they are there
 	}
 	for name := range was {
 		changed[name] = true
 	}
-	after, err = m.overlay(ctx, base, files, changed)
-	return after, changed, err
+	return manifests.NewSnapshot(files), changed, nil
 }
 
 // blobs lists a commit's manifests with their object names.

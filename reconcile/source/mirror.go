@@ -77,6 +77,17 @@ func (m *Mirrors) Open(remote Remote) (*Mirror, error) {
 	return &Mirror{remote: remote, repo: repo, cache: m.cache, unlock: lock.Unlock}, nil
 }
 
+// Rename gives a mirror that nobody holds another id.
+func (m *Mirrors) Rename(from, to string) error {
+	if !mirrorID.MatchString(to) {
+		return fmt.Errorf("rename mirror: %q is not a repository id", to)
+	}
+	if err := os.Rename(filepath.Join(m.dir, from+".git"), filepath.Join(m.dir, to+".git")); err != nil {
+		return fmt.Errorf("rename mirror: %w", err)
+	}
+	return nil
+}
+
 // OpenLocal opens a repository on this machine in place, bare or with a work
 // tree, without a mirror: for commands that look at the repository they stand in.
 func OpenLocal(path string) (*Mirror, error) {
@@ -208,4 +219,37 @@ func (m *Mirror) commit(sha CommitSHA) (*object.Commit, error) {
 		return nil, fmt.Errorf("read commit %s: %w", sha, err)
 	}
 	return c, nil
+}
+
+// DefaultBranch asks the remote which branch its HEAD is.
+func (m *Mirror) DefaultBranch(ctx context.Context) (string, error) {
+	remote := git.NewRemote(memory.NewStorage(), &config.RemoteConfig{Name: "origin", URLs: []string{m.remote.URL}})
+	list, err := remote.ListContext(ctx, &git.ListOptions{Auth: m.remote.Auth})
+	if err != nil {
+		return "", fmt.Errorf("list refs of %s: %w", m.remote.URL, err)
+	}
+	for _, r := range list {
+		if r.Name() == plumbing.HEAD && r.Type() == plumbing.SymbolicReference {
+			return r.Target().Short(), nil
+		}
+	}
+	return "", fmt.Errorf("the HEAD of %s is no branch: name one with --branch", m.remote.URL)
+}
+
+// ResolveRemote turns a branch or tag of the remote, or a full commit name, into a
+// commit and fetches it.
+func (m *Mirror) ResolveRemote(ctx context.Context, rev string) (CommitSHA, error) {
+	refs, err := m.Refs(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"refs/heads/" + rev, "refs/tags/" + rev, rev} {
+		if _, ok := refs[name]; ok {
+			if _, err := m.Fetch(ctx, name); err != nil {
+				return "", err
+			}
+			return m.Resolve(name)
+		}
+	}
+	return m.Resolve(rev)
 }

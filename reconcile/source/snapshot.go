@@ -64,35 +64,6 @@ func (m *Mirror) Snapshot(ctx context.Context, sha CommitSHA) (*manifests.Snapsh
 	return manifests.NewSnapshot(files), nil
 }
 
-// Overlay is the snapshot that base would be if head's version of the changed
-// paths stood in it: what merging a pull request will give.
-func (m *Mirror) Overlay(ctx context.Context, base, head CommitSHA, changed map[string]bool) (*manifests.Snapshot, error) {
-	files, err := m.files(ctx, head)
-	if err != nil {
-		return nil, fmt.Errorf("read manifests at %s: %w", head.Short(), err)
-	}
-	return m.overlay(ctx, base, files, changed)
-}
-
-func (m *Mirror) overlay(ctx context.Context, base CommitSHA, head []*manifests.File, changed map[string]bool) (*manifests.Snapshot, error) {
-	files, err := m.files(ctx, base)
-	if err != nil {
-		return nil, fmt.Errorf("read manifests at %s: %w", base.Short(), err)
-	}
-	merged := make([]*manifests.File, 0, len(files))
-	for _, f := range files {
-		if !changed[f.Path] {
-			merged = append(merged, f)
-		}
-	}
-	for _, f := range head {
-		if changed[f.Path] {
-			merged = append(merged, f)
-		}
-	}
-	return manifests.NewSnapshot(merged), nil
-}
-
 func (m *Mirror) files(ctx context.Context, sha CommitSHA) ([]*manifests.File, error) {
 	if sha == "" {
 		return nil, nil
