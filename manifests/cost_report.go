@@ -188,16 +188,20 @@ func (m *judgement) rows(r *CostReport, base, head totals) {
 
 // unpriced lists what has no price at head, in file order.
 func (m *judgement) unpriced() []Unpriced {
-	var out []Unpriced
+	n := 0
 	known := map[string]int{}
 	id := func(u Unpriced) string { return u.Resource + "\x00" + string(u.Environment) + "\x00" + u.Reason }
 	for _, p := range m.pairs {
+		if p.head != nil {
+			n += len(p.head.unpriced)
+		}
 		if p.base != nil && p.base != p.head {
 			for _, u := range p.base.unpriced {
 				known[id(u)]++
 			}
 		}
 	}
+	out := make([]Unpriced, 0, n)
 	for _, p := range m.pairs {
 		if p.head == nil {
 			continue

@@ -82,6 +82,8 @@ func (f *File) evaluate(j *judge, chart bool) *evaluation {
 		rule, _ := Explain("render/unrendered")
 		e.add(j, f, Finding{Rule: rule.ID, Line: 1, Column: 1, Message: "this Helm template isn't checked until it is rendered", Remedy: rule.Remedy})
 	}
+	// Sorted here, once, the findings of a whole tree come out sorted.
+	slices.SortStableFunc(e.findings, func(a, b found) int { return compareFindings(a.Finding, b.Finding) })
 	f.memo.Store(e)
 	return e
 }
@@ -213,5 +215,7 @@ func (t tree) count() int {
 }
 
 func sortFindings(fs []Finding) {
-	slices.SortStableFunc(fs, compareFindings)
+	if !slices.IsSortedFunc(fs, compareFindings) {
+		slices.SortStableFunc(fs, compareFindings)
+	}
 }

@@ -129,8 +129,11 @@ func (m *judgement) verdict() Verdict {
 // collect gathers the findings at head and tells new ones from old ones.
 func (m *judgement) collect() {
 	old := map[string]int{}
-	specialDiffers := false
+	specialDiffers, n := false, 0
 	for _, p := range m.pairs {
+		if p.head != nil {
+			n += len(p.head.findings)
+		}
 		if p.same() {
 			continue
 		}
@@ -141,12 +144,14 @@ func (m *judgement) collect() {
 			}
 		}
 	}
+	m.findings = make([]Finding, 0, n+8)
 	for _, p := range m.pairs {
 		if p.head == nil {
 			continue
 		}
-		for _, f := range p.head.findings {
-			m.keep(f, p.same() || m.known(f, p.head.file, old))
+		for i := range p.head.findings {
+			f := &p.head.findings[i]
+			m.keep(f, p.same() || m.known(*f, p.head.file, old))
 		}
 	}
 	global := m.global(m.headOwn)
@@ -156,8 +161,9 @@ func (m *judgement) collect() {
 			old[fingerprint(f)]++
 		}
 	}
-	for _, f := range global {
-		m.keep(f, m.hasBase && !specialDiffers || m.known(f, f.r.file, old))
+	for i := range global {
+		f := &global[i]
+		m.keep(f, m.hasBase && !specialDiffers || m.known(*f, f.r.file, old))
 	}
 	m.noneDeclared()
 	m.stillUsed()
@@ -191,12 +197,12 @@ func (m *judgement) known(f found, file *File, old map[string]int) bool {
 	return !m.touchedFile[file]
 }
 
-func (m *judgement) keep(f found, existing bool) {
-	if existing && m.hasBase {
-		f.Existing = true
-		f.Severity = SeverityNotice
-	}
+func (m *judgement) keep(f *found, existing bool) {
 	m.findings = append(m.findings, f.Finding)
+	if existing && m.hasBase {
+		last := &m.findings[len(m.findings)-1]
+		last.Existing, last.Severity = true, SeverityNotice
+	}
 }
 
 // noneDeclared says once that tags can't be compared with tenants.

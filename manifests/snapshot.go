@@ -40,6 +40,9 @@ func NewSnapshot(files []*File) *Snapshot {
 	return s
 }
 
+// Files lists the files, sorted by path. The slice is the caller's.
+func (s *Snapshot) Files() []*File { return slices.Clone(s.files) }
+
 // Len is the number of files.
 func (s *Snapshot) Len() int { return len(s.files) }
 
