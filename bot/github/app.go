@@ -53,6 +53,13 @@ type App struct {
 	slug          string
 }
 
+var (
+	_ reconcile.Forge       = (*App)(nil)
+	_ reconcile.Reporter    = (*App)(nil)
+	_ reconcile.Installer   = (*App)(nil)
+	_ reconcile.Credentials = (*App)(nil)
+)
+
 // New checks the configuration; it sends nothing.
 func New(c Config) (*App, error) {
 	if c.ID <= 0 {

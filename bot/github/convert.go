@@ -47,6 +47,9 @@ func repoID(id int64) reconcile.RepoID { return reconcile.RepoID(strconv.FormatI
 // requests lacks Merger and Commits. MergeSHA is set only once it is merged:
 // before that, GitHub's field names a test merge.
 func PullOf(p *gh.PullRequest) reconcile.PullRequest {
+	if p == nil {
+		return reconcile.PullRequest{}
+	}
 	out := reconcile.PullRequest{
 		Number: p.GetNumber(), Title: p.GetTitle(), Author: person(p.User), HTMLURL: p.GetHTMLURL(),
 		State: p.GetState(), Draft: p.GetDraft(), Merged: p.GetMerged() || p.MergedAt != nil,

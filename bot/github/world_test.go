@@ -1,7 +1,6 @@
 package github
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	gh "github.com/google/go-github/v60/github"
 	"github.com/shopspring/decimal"
@@ -188,13 +186,6 @@ func (w *world) annotations(id int64) []*gh.CheckRunAnnotation {
 // fault makes the next matching bot request go wrong once.
 func (w *world) fault(kind hub.FaultKind, method, path string) {
 	w.hub.Inject(hub.Fault{Kind: kind, Method: method, Path: regexp.MustCompile(path), Count: 1})
-}
-
-// instant gives up on one call soon, for faults that hang.
-func (w *world) soon() context.Context {
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
-	w.t.Cleanup(cancel)
-	return ctx
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

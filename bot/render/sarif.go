@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/conductor-dev/conductor/manifests"
 )
@@ -35,7 +37,7 @@ type (
 		ID            string       `json:"id"`
 		Short         sarifText    `json:"shortDescription"`
 		Full          *sarifText   `json:"fullDescription,omitempty"`
-		Help          *sarifText   `json:"help,omitempty"`
+		Help          sarifText    `json:"help"`
 		Configuration sarifDefault `json:"defaultConfiguration"`
 	}
 	sarifDefault struct {
@@ -142,6 +144,49 @@ func sarifLevel(s manifests.Severity) string {
 		return "warning"
 	}
 	return "note"
+}
+
+// sarifRuleOf describes a rule: from the catalogue, or by its id alone where the
+// catalogue doesn't have it.
+func sarifRuleOf(id string) sarifRule {
+	more := "conductor explain " + id
+	r := sarifRule{
+		ID: id, Short: sarifText{Text: "Conductor's rule " + id},
+		Help: sarifText{Text: "Run: " + more}, Configuration: sarifDefault{Level: "error"},
+	}
+	rule, known := manifests.Explain(id)
+	if !known {
+		return r
+	}
+	r.Short.Text, r.Configuration.Level = rule.Summary, sarifLevel(rule.Default)
+	if rule.Why != "" {
+		r.Full = &sarifText{Text: rule.Why}
+	}
+	r.Help = sarifText{
+		Text:     join("\n\n", rule.Why, rule.Remedy, labelled("Wrong:\n", rule.Wrong), labelled("Right:\n", rule.Right), "Run: "+more),
+		Markdown: join("\n\n", rule.Why, rule.Remedy, fenced("Wrong:", rule.Wrong), fenced("Right:", rule.Right), "Run `"+more+"`."),
+	}
+	return r
+}
+
+// join is strings.Join without the empty parts.
+func join(sep string, parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), sep)
+}
+
+func labelled(label, text string) string {
+	if text == "" {
+		return ""
+	}
+	return label + text
+}
+
+// fenced is an example of the rule catalogue, which is our own text.
+func fenced(label, text string) string {
+	if text == "" {
+		return ""
+	}
+	return label + "\n```yaml\n" + strings.TrimSuffix(text, "\n") + "\n```"
 }
 
 // sarifRules describes the rules that the findings break, sorted by id.
