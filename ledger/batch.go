@@ -88,7 +88,10 @@ func (w *workspace) putEntry(ctx context.Context, p *Public, e *entry, files ent
 			return err
 		}
 	}
-	if err := w.put(ctx, base+".md", page(p, e)); err != nil {
+	if files.page.IsZero() {
+		files.page = w.emit(plumbing.BlobObject, page(p, e))
+	}
+	if err := w.root.put(ctx, w.trees, base+".md", files.page); err != nil {
 		return err
 	}
 	if e.key != nil {
@@ -112,8 +115,9 @@ func (w *workspace) putEntry(ctx context.Context, p *Public, e *entry, files ent
 	return w.putDerived(ctx, path, append(bytes.Clone(old), line...))
 }
 
-// entryBlobs are the hashes of an entry's evidence; patch is zero if not stored.
-type entryBlobs struct{ statement, bundle, patch plumbing.Hash }
+// entryBlobs are the hashes of an entry's files; patch is zero if not stored,
+// page if it is still to be made.
+type entryBlobs struct{ statement, bundle, patch, page plumbing.Hash }
 
 // putPublished writes what changes once per push: tiles, checkpoint, day pages
 // and README.md with the given rows.
@@ -368,7 +372,7 @@ func recorded(index []byte, repositoryID string) (int64, bool) {
 		if id != repositoryID {
 			continue
 		}
-		if n, err := ParseChangeURI(name); err == nil {
+		if n, err := ParseName(name); err == nil {
 			return n, true
 		}
 	}

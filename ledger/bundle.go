@@ -167,12 +167,14 @@ type verifiedBundle struct {
 	// through is the size of the tree that the bundle's proof is for: the entry's
 	// batch ends with entry through-1.
 	through int64
+	root    tlog.Hash
 	note    string
 }
 
 // checkBundle verifies that the bundle signs exactly the statement, with the
-// keys of p, and proves it as leaf n in a checkpoint of this log.
-func checkBundle(p *Public, bd *Bundle, statement []byte, n int64) (verifiedBundle, error) {
+// keys of p, and proves it as leaf n in a checkpoint of this log, which open
+// verifies.
+func checkBundle(p *Public, bd *Bundle, statement []byte, n int64, open func(note string) (Checkpoint, error)) (verifiedBundle, error) {
 	var v verifiedBundle
 	te := bd.VerificationMaterial.TlogEntries[0]
 	sig := bd.Envelope.Signatures[0].Sig
@@ -183,7 +185,7 @@ func checkBundle(p *Public, bd *Bundle, statement []byte, n int64) (verifiedBund
 	if !ecdsa.VerifyASN1(p.Entry, digest[:], sig) {
 		return v, fmt.Errorf("the envelope's signature does not verify with %s", p.ID)
 	}
-	cp, err := openCheckpoint([]byte(te.InclusionProof.Checkpoint.Envelope), p)
+	cp, err := open(te.InclusionProof.Checkpoint.Envelope)
 	if err != nil {
 		return v, err
 	}
@@ -212,7 +214,7 @@ func checkBundle(p *Public, bd *Bundle, statement []byte, n int64) (verifiedBund
 	if !bytes.Equal(want, got) {
 		return v, fmt.Errorf("the bundle's log entry is not that of %s", EntryName(n))
 	}
-	v.through, v.note = cp.Size, te.InclusionProof.Checkpoint.Envelope
+	v.through, v.root, v.note = cp.Size, cp.Root, te.InclusionProof.Checkpoint.Envelope
 	return v, nil
 }
 

@@ -42,10 +42,18 @@ func signCheckpoint(c Checkpoint, k *Keys) ([]byte, error) {
 // openCheckpoint verifies a signed note with the log key of p. Signatures of
 // keys that it doesn't know (witnesses) are ignored, as C2SP signed-note says.
 func openCheckpoint(b []byte, p *Public) (Checkpoint, error) {
+	c, err := openCheckpointWith(b, p.vkey())
+	if err == nil && c.Origin != p.Origin {
+		err = fmt.Errorf("checkpoint of log %q, not of %q", clip(c.Origin, 80), p.Origin)
+	}
+	return c, err
+}
+
+func openCheckpointWith(b []byte, vkey string) (Checkpoint, error) {
 	if len(b) > maxCheckpointBytes {
 		return Checkpoint{}, fmt.Errorf("checkpoint of %d bytes; at most %d are allowed", len(b), maxCheckpointBytes)
 	}
-	v, err := note.NewVerifier(p.vkey())
+	v, err := note.NewVerifier(strings.TrimSpace(vkey))
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("read log key: %w", err)
 	}
@@ -53,14 +61,7 @@ func openCheckpoint(b []byte, p *Public) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("verify checkpoint: %w", err)
 	}
-	c, err := parseCheckpoint(n.Text)
-	if err != nil {
-		return c, err
-	}
-	if c.Origin != p.Origin {
-		return c, fmt.Errorf("checkpoint of log %q, not of %q", clip(c.Origin, 80), p.Origin)
-	}
-	return c, nil
+	return parseCheckpoint(n.Text)
 }
 
 // parseCheckpoint reads the text of a checkpoint; extension lines are refused,

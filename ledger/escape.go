@@ -59,8 +59,8 @@ func md(s string) string {
 			b.WriteByte('-')
 		case r == '.' && i >= 3 && strings.EqualFold(text[i-3:i], "www"):
 			b.WriteString("&#46;")
-		case (r >= '0' && r <= '9') && i == 0:
-			b.WriteString("&#" + itoa(int(r)) + ";")
+		case r == '.' && strings.Trim(text[:i], "0123456789") == "":
+			b.WriteString("&#46;") // would number a list
 		case r < 128 && strings.ContainsRune(markdownSpecial, r):
 			b.WriteString("&#" + itoa(int(r)) + ";")
 		default:

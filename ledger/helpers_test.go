@@ -34,7 +34,7 @@ func newLedger(t testing.TB) (string, *Keys, *Log) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "audit.git")
 	keys := testKeys(t, "audit.example.com")
-	require.NoError(t, Init(context.Background(), dir, keys, InitOptions{testOptions()}))
+	require.NoError(t, Init(context.Background(), dir, keys, InitOptions{Now: testOptions().Now}))
 	return dir, keys, openLedger(t, dir, keys)
 }
 

@@ -4,14 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
 // InitOptions are Init's surroundings; see Options for each.
 type InitOptions struct {
-	Options
+	Auth   transport.AuthMethod
+	Now    func() time.Time
+	Rand   io.Reader
+	Logger *slog.Logger
 }
 
 // ErrNotEmpty: the repository holds something that is no ledger of these keys.
@@ -34,7 +41,7 @@ func Init(ctx context.Context, remote string, keys *Keys, o InitOptions) error {
 			return err
 		}
 	}
-	l, err := newLog(ctx, remote, keys, o.Options)
+	l, err := newLog(ctx, remote, keys, Options{Auth: o.Auth, Now: o.Now, Rand: o.Rand, Logger: o.Logger})
 	if err != nil {
 		return err
 	}

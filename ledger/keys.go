@@ -123,8 +123,8 @@ type keyMeta struct {
 }
 
 // SaveKeys writes the keys to dir, which it creates, as PEM files with mode 0600
-// in the encrypted form that cosign also reads. A nil password leaves them
-// unencrypted. It never overwrites a key.
+// in the encrypted form that cosign also reads. Without a password they are not
+// encrypted. It never overwrites a key.
 func (k *Keys) SaveKeys(dir string, password []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("save keys: %w", err)
@@ -135,7 +135,7 @@ func (k *Keys) SaveKeys(dir string, password []byte) error {
 			return fmt.Errorf("save %s: %w", name, err)
 		}
 		kind := string(cryptoutils.PrivateKeyPEMType)
-		if password != nil {
+		if len(password) > 0 {
 			kind = encryptedPEM
 			if der, err = encrypted.Encrypt(der, password); err != nil {
 				return fmt.Errorf("encrypt %s: %w", name, err)
@@ -161,10 +161,10 @@ func createFile(name string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// LoadKeys reads what SaveKeys wrote. password is asked for only when a key is
-// encrypted. A key file that group or others can read is refused with
+// LoadKeys reads what SaveKeys wrote; keys that aren't encrypted need no
+// password. A key file that group or others can read is refused with
 // ErrKeyPermissions; a wrong password with ErrPassword.
-func LoadKeys(dir string, password func() ([]byte, error)) (*Keys, error) {
+func LoadKeys(dir string, password []byte) (*Keys, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, metaFile))
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
@@ -181,20 +181,8 @@ func LoadKeys(dir string, password func() ([]byte, error)) (*Keys, error) {
 	if !keyIDPattern.MatchString(meta.ID) {
 		return nil, fmt.Errorf("read %s: key id %q", filepath.Join(dir, metaFile), clip(meta.ID, 80))
 	}
-	var pw []byte
-	ask := func() ([]byte, error) {
-		if pw == nil {
-			if password == nil {
-				return nil, errors.New("the keys are encrypted; give their password")
-			}
-			if pw, err = password(); err != nil {
-				return nil, fmt.Errorf("read key password: %w", err)
-			}
-		}
-		return pw, nil
-	}
 	k := &Keys{Origin: meta.Origin, ID: meta.ID, Created: meta.Created.UTC()}
-	entryKey, err := loadKey(filepath.Join(dir, entryKeyFile), ask)
+	entryKey, err := loadKey(filepath.Join(dir, entryKeyFile), password)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +190,7 @@ func LoadKeys(dir string, password func() ([]byte, error)) (*Keys, error) {
 	if !ok || ec.Curve != elliptic.P256() {
 		return nil, fmt.Errorf("%s is not an ECDSA P-256 key", filepath.Join(dir, entryKeyFile))
 	}
-	logKey, err := loadKey(filepath.Join(dir, logKeyFile), ask)
+	logKey, err := loadKey(filepath.Join(dir, logKeyFile), password)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +202,7 @@ func LoadKeys(dir string, password func() ([]byte, error)) (*Keys, error) {
 	return k, nil
 }
 
-func loadKey(name string, password func() ([]byte, error)) (crypto.PrivateKey, error) {
+func loadKey(name string, password []byte) (crypto.PrivateKey, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, fmt.Errorf("read key: %w", err)
@@ -240,11 +228,10 @@ func loadKey(name string, password func() ([]byte, error)) (crypto.PrivateKey, e
 		}
 		return key, nil
 	}
-	pw, err := password()
-	if err != nil {
-		return nil, err
+	if len(password) == 0 {
+		return nil, fmt.Errorf("%w %s: it is encrypted and none was given", ErrPassword, name)
 	}
-	key, err := cryptoutils.UnmarshalPEMToPrivateKey(raw, cryptoutils.StaticPasswordFunc(pw))
+	key, err := cryptoutils.UnmarshalPEMToPrivateKey(raw, cryptoutils.StaticPasswordFunc(password))
 	if err != nil {
 		return nil, fmt.Errorf("%w %s: %w", ErrPassword, name, err)
 	}

@@ -41,10 +41,10 @@ func EntryName(n int64) string { return "CL-" + strconv.FormatInt(n, 10) }
 // EntryURI returns "ledger://change-log/CL-552" for 552.
 func EntryURI(n int64) string { return uriPrefix + EntryName(n) }
 
-// ParseChangeURI returns the number of an entry written as
+// ParseName returns the number of an entry written as
 // "ledger://change-log/CL-552", "CL-552" or "552". Leading zeros, signs and
 // anything else are refused with ErrNotAnEntry.
-func ParseChangeURI(s string) (int64, error) {
+func ParseName(s string) (int64, error) {
 	digits := strings.TrimPrefix(strings.TrimPrefix(s, uriPrefix), "CL-")
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 0 || strconv.FormatInt(n, 10) != digits {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/transport"
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
@@ -30,8 +31,9 @@ var (
 
 // Options are a Log's surroundings. The zero value is usable.
 type Options struct {
-	// Auth logs in to a remote; nil is anonymous.
-	Auth AuthFunc
+	// Auth logs in to a remote; nil is anonymous. It is asked for each request, so
+	// an http.AuthMethod of one's own may renew a short-lived token.
+	Auth transport.AuthMethod
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Rand feeds signatures; nil means crypto/rand.

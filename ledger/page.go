@@ -174,11 +174,11 @@ func writeEvidence(b *strings.Builder, p *Public, c *Change) {
 	b.WriteString("\n## Evidence\n\n")
 	switch {
 	case c.Diff.Stored:
-		fmt.Fprintf(b, "- [%s.patch](%s.patch): %d files, +%d −%d, %d bytes, SHA-256 `%s`\n",
-			name, name, c.Diff.Files, c.Diff.Additions, c.Diff.Deletions, c.Diff.Bytes, c.Diff.SHA256)
+		fmt.Fprintf(b, "- [%s.patch](%s.patch): %s, +%d −%d, %d bytes, SHA-256 `%s`\n",
+			name, name, files(c.Diff.Files), c.Diff.Additions, c.Diff.Deletions, c.Diff.Bytes, c.Diff.SHA256)
 	case c.Diff.SHA256 != "":
-		fmt.Fprintf(b, "- the diff (%d bytes, %d files, +%d −%d) is not stored here; SHA-256 `%s`\n",
-			c.Diff.Bytes, c.Diff.Files, c.Diff.Additions, c.Diff.Deletions, c.Diff.SHA256)
+		fmt.Fprintf(b, "- the diff (%d bytes, %s, +%d −%d) is not stored here; SHA-256 `%s`\n",
+			c.Diff.Bytes, files(c.Diff.Files), c.Diff.Additions, c.Diff.Deletions, c.Diff.SHA256)
 	}
 	fmt.Fprintf(b, "- [%s.json](%s.json): the signed statement\n", name, name)
 	fmt.Fprintf(b, "- [%s.sigstore.json](%s.sigstore.json): signature and proof of inclusion, a Sigstore bundle\n", name, name)
@@ -299,6 +299,13 @@ func each(list []string, show func(string) string) string {
 		out = append(out, show(s))
 	}
 	return strings.Join(out, ", ")
+}
+
+func files(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return itoa(n) + " files"
 }
 
 func stamp(t time.Time) string {

@@ -79,11 +79,7 @@ type pushSession struct {
 }
 
 func (e *endpoint) startPush(ctx context.Context) (*pushSession, error) {
-	auth, err := e.credentials(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s, err := e.client.NewReceivePackSession(e.ep, auth)
+	s, err := e.client.NewReceivePackSession(e.ep, e.auth)
 	if err != nil {
 		return nil, fmt.Errorf("reach audit repository: %w", err)
 	}

@@ -20,20 +20,16 @@ import (
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
-// AuthFunc gives the credentials for one exchange with a remote, so that a
-// short-lived token can be renewed. nil credentials are anonymous.
-type AuthFunc func(ctx context.Context) (transport.AuthMethod, error)
-
 // endpoint is a remote and how to log in to it.
 type endpoint struct {
 	ep     *transport.Endpoint
 	client transport.Transport
-	auth   AuthFunc
+	auth   transport.AuthMethod
 }
 
 // newEndpoint reads a path or URL. Paths are made absolute, for git runs
 // elsewhere.
-func newEndpoint(remote string, auth AuthFunc) (*endpoint, error) {
+func newEndpoint(remote string, auth transport.AuthMethod) (*endpoint, error) {
 	ep, err := transport.NewEndpoint(remote)
 	if err != nil {
 		return nil, fmt.Errorf("audit repository address: %w", err)
@@ -51,17 +47,6 @@ func newEndpoint(remote string, auth AuthFunc) (*endpoint, error) {
 }
 
 func (e *endpoint) local() bool { return e.ep.Protocol == "file" }
-
-func (e *endpoint) credentials(ctx context.Context) (transport.AuthMethod, error) {
-	if e.auth == nil {
-		return nil, nil
-	}
-	a, err := e.auth(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("log in to the audit repository: %w", err)
-	}
-	return a, nil
-}
 
 // open returns the source for the endpoint. A server that can't send single
 // objects is mirrored into a temporary folder.
@@ -89,7 +74,7 @@ func canPick(adv *packp.AdvRefs) bool {
 }
 
 func (e *endpoint) advertised(ctx context.Context) (*packp.AdvRefs, error) {
-	s, err := e.uploadPack(ctx)
+	s, err := e.uploadPack()
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +82,12 @@ func (e *endpoint) advertised(ctx context.Context) (*packp.AdvRefs, error) {
 	return s.AdvertisedReferencesContext(ctx)
 }
 
-func (e *endpoint) uploadPack(ctx context.Context) (transport.UploadPackSession, error) {
-	auth, err := e.credentials(ctx)
+func (e *endpoint) uploadPack() (transport.UploadPackSession, error) {
+	s, err := e.client.NewUploadPackSession(e.ep, e.auth)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reach audit repository: %w", err)
 	}
-	return e.client.NewUploadPackSession(e.ep, auth)
+	return s, nil
 }
 
 // remoteSource asks a server for single objects: a filtered fetch (tree:0) of
@@ -162,7 +147,7 @@ func (r *remoteSource) history(ctx context.Context, tip, have plumbing.Hash) (ma
 // fetch asks for wants without what they point to, except that depth 0 brings
 // the commits before them, down to have.
 func (r *remoteSource) fetch(ctx context.Context, wants []plumbing.Hash, have plumbing.Hash, depth int) (*memory.Storage, error) {
-	s, err := r.uploadPack(ctx)
+	s, err := r.uploadPack()
 	if err != nil {
 		return nil, err
 	}
@@ -210,9 +195,17 @@ func readPack(r io.Reader) (*memory.Storage, error) {
 // objectsOnly hides everything of a storage but its objects.
 type objectsOnly struct{ storer.EncodedObjectStorer }
 
+// openWhole returns a source that has everything at hand.
+func (e *endpoint) openWhole(ctx context.Context) (opener, error) {
+	if e.local() {
+		return openLocal(e.ep.Path)
+	}
+	return e.mirror(ctx)
+}
+
 // mirror copies the whole branch into a temporary folder, for servers that have
 // no partial fetch.
-func (e *endpoint) mirror(ctx context.Context) (source, error) {
+func (e *endpoint) mirror(ctx context.Context) (*mirrorSource, error) {
 	dir, err := os.MkdirTemp("", "conductor-ledger-")
 	if err != nil {
 		return nil, err
@@ -240,12 +233,8 @@ type mirrorSource struct {
 }
 
 func (m *mirrorSource) tip(ctx context.Context) (plumbing.Hash, error) {
-	auth, err := m.credentials(ctx)
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	err = m.repo.FetchContext(ctx, &git.FetchOptions{
-		RemoteName: "origin", Auth: auth, Tags: git.NoTags, Force: true,
+	err := m.repo.FetchContext(ctx, &git.FetchOptions{
+		RemoteName: "origin", Auth: m.auth, Tags: git.NoTags, Force: true,
 		RefSpecs: []config.RefSpec{"+" + branchRef + ":" + branchRef},
 	})
 	if errors.Is(err, transport.ErrEmptyRemoteRepository) {

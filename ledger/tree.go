@@ -114,6 +114,25 @@ func (d *dir) put(ctx context.Context, r treeReader, path string, blob plumbing.
 	return nil
 }
 
+// setDir makes a folder of d the given tree, or removes it for the zero hash.
+func (d *dir) setDir(ctx context.Context, r treeReader, name string, tree plumbing.Hash) error {
+	if err := d.load(ctx, r); err != nil {
+		return err
+	}
+	d.dirty = true
+	delete(d.sub, name)
+	i, ok := d.find(name + "/")
+	switch {
+	case tree.IsZero() && ok:
+		d.entries = slices.Delete(d.entries, i, i+1)
+	case !tree.IsZero() && ok:
+		d.entries[i].hash = tree
+	case !tree.IsZero():
+		d.entries = slices.Insert(d.entries, i, treeEntry{name: name, dir: true, hash: tree})
+	}
+	return nil
+}
+
 // removeDir drops the folder at path, which must exist.
 func (d *dir) removeDir(ctx context.Context, r treeReader, path string) error {
 	d.dirty = true
