@@ -270,10 +270,8 @@ func (h *Hub) updateRun(c *call) *reply {
 	if bad := c.decode(&in); bad != nil {
 		return bad
 	}
-	if in.Status == nil || in.Conclusion != nil || run.conclusion == "" || *in.Status != "completed" {
-		if bad := in.check(false); bad != nil {
-			return bad
-		}
+	if bad := in.check(false); bad != nil {
+		return bad
 	}
 	if run.status == "completed" && in.Status != nil && *in.Status != "completed" {
 		return invalid("CheckRun", "status", "invalid", "a completed check run cannot be reopened")

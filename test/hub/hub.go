@@ -151,7 +151,7 @@ func (h *Hub) prepare() (err error) {
 	}
 	h.url = "http://" + ln.Addr().String()
 	h.addAccount("web-flow", "User")
-	h.routes = h.table()
+	h.routes = table()
 	h.server = &http.Server{
 		Handler:           h.handler(),
 		ReadHeaderTimeout: 10 * time.Second,

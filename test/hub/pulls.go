@@ -336,9 +336,9 @@ func (h *Hub) pullCommits(c *call) *reply {
 // pullsOfCommit answers with the merged pull requests that brought a commit to its
 // branch, or the open ones that have it.
 func (h *Hub) pullsOfCommit(c *call) *reply {
-	sha, ok := h.resolve(c.repo, c.params["ref"])
+	sha, ok := h.resolve(c.repo, c.params["commit_sha"])
 	if !ok {
-		return fail(422, "No commit found for SHA: "+c.params["ref"])
+		return fail(422, "No commit found for SHA: "+c.params["commit_sha"])
 	}
 	var all []any
 	for n := 1; n <= c.repo.number; n++ {

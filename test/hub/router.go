@@ -34,8 +34,18 @@ type route struct {
 	names    []string
 }
 
+// Operations lists what the hub serves, as "GET /repos/{owner}/{repo}", and whether
+// it is an operation of GitHub's REST API. The others stand in for GraphQL.
+func Operations() map[string]bool {
+	out := map[string]bool{}
+	for _, rt := range table() {
+		out[rt.method+" "+rt.template] = !strings.HasSuffix(rt.template, "/ready_for_review") && !strings.HasSuffix(rt.template, "/convert_to_draft")
+	}
+	return out
+}
+
 // table lists the operations; the first match wins.
-func (h *Hub) table() []route {
+func table() []route {
 	const r = "/repos/{owner}/{repo}"
 	t := []route{
 		{method: "GET", template: "/app", need: "app", serve: (*Hub).getApp},
@@ -64,7 +74,7 @@ func (h *Hub) table() []route {
 		{method: "PATCH", template: r + "/git/refs/{ref+}", need: "contents:write", locksGit: true, serve: (*Hub).updateRef},
 		{method: "DELETE", template: r + "/git/refs/{ref+}", need: "contents:write", locksGit: true, serve: (*Hub).deleteRef},
 		{method: "GET", template: r + "/commits", need: "contents:read", serve: (*Hub).listCommits},
-		{method: "GET", template: r + "/commits/{ref+}/pulls", need: "pull_requests:read", serve: (*Hub).pullsOfCommit},
+		{method: "GET", template: r + "/commits/{commit_sha+}/pulls", need: "pull_requests:read", serve: (*Hub).pullsOfCommit},
 		{method: "GET", template: r + "/commits/{ref+}/check-runs", need: "checks:read", serve: (*Hub).runsForRef},
 		{method: "GET", template: r + "/commits/{ref+}/check-suites", need: "checks:read", serve: (*Hub).suitesForRef},
 		{method: "GET", template: r + "/commits/{ref+}", need: "contents:read", serve: (*Hub).getCommit},

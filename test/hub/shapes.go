@@ -48,7 +48,7 @@ func (h *Hub) userJSON(a *account) any {
 		"url": u, "html_url": html, "followers_url": u + "/followers", "following_url": u + "/following{/other_user}",
 		"gists_url": u + "/gists{/gist_id}", "starred_url": u + "/starred{/owner}{/repo}", "subscriptions_url": u + "/subscriptions",
 		"organizations_url": u + "/orgs", "repos_url": u + "/repos", "events_url": u + "/events{/privacy}",
-		"received_events_url": u + "/received_events", "type": a.kind, "site_admin": false,
+		"received_events_url": u + "/received_events", "type": a.kind, "site_admin": false, "user_view_type": "public",
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-github/v60/github"
 	"github.com/stretchr/testify/require"
 
+	"github.com/conductor-dev/conductor/test/contract"
 	"github.com/conductor-dev/conductor/test/hub"
 )
 
@@ -40,6 +42,9 @@ var appEvents = []string{"push", "pull_request", "pull_request_review", "check_r
 
 func newWorld(t *testing.T, opt hub.Options) *world {
 	t.Helper()
+	if opt.Middleware == nil {
+		opt.Middleware = contract.New(t).Middleware
+	}
 	h, err := hub.Start(opt)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.Close()) })
@@ -216,3 +221,5 @@ func (w *world) pull(branch string, files map[string]string) (*github.PullReques
 	require.NoError(w.t, err)
 	return pr, g
 }
+
+func str(id int64) string { return strconv.FormatInt(id, 10) }
