@@ -210,7 +210,13 @@ func (s *server) startIntake(listener net.Listener) error {
 	for i, secret := range s.secrets.WebhookSecrets {
 		secrets[i] = secret
 	}
-	intake, err := webhook.New(webhook.Options{Secrets: secrets, Inbox: s.queue, Logger: s.logger})
+	intake, err := webhook.New(webhook.Options{
+		Secrets: secrets, Logger: s.logger,
+		Accept: func(ctx context.Context, e reconcile.Event) (bool, error) {
+			accepted, err := s.queue.Accept(ctx, e)
+			return accepted.Duplicate, err
+		},
+	})
 	if err != nil {
 		return usageError{err}
 	}

@@ -99,7 +99,7 @@ func job(name, tenant string) string {
 
 func newWorld(t testing.TB, change ...func(*hub.Options)) *world {
 	t.Helper()
-	options := hub.Options{Dir: t.TempDir(), Middleware: contract.New(t)}
+	options := hub.Options{Dir: t.TempDir(), Middleware: contract.New(t).Middleware}
 	for _, c := range change {
 		c(&options)
 	}
