@@ -80,6 +80,7 @@ func New(c Config) (*App, error) {
 	if c.Transport == nil {
 		c.Transport = http.DefaultTransport
 	}
+	c.Transport = limited{c.Transport}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
 	}

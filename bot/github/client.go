@@ -32,7 +32,7 @@ type client struct {
 
 func (a *App) client(transport http.RoundTripper, tokens *tokens) *client {
 	rest := gh.NewClient(&http.Client{
-		Transport: bounded{transport, a.api.Host},
+		Transport: guarded{transport, a.api.Host},
 		Timeout:   a.config.Timeout,
 	})
 	rest.BaseURL, rest.UserAgent = a.api, a.config.UserAgent
@@ -104,15 +104,25 @@ func (c *client) park(err *Error) {
 	}
 }
 
-// bounded keeps requests on the API's host and bounds responses. The request
-// that a response remembers is the one before authentication, so that no error
-// value holds a token.
-type bounded struct {
+// limited bounds what is read of every response, that to a token request too.
+type limited struct{ next http.RoundTripper }
+
+func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := l.next.RoundTrip(req)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
+	}
+	return resp, err
+}
+
+// guarded keeps requests on the API's host. The request that a response remembers
+// is the one before authentication, so that no error value holds a token.
+type guarded struct {
 	next http.RoundTripper
 	host string
 }
 
-func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !strings.EqualFold(req.URL.Host, b.host) {
 		return nil, fmt.Errorf("refusing to send a token to %s: it isn't the API's host", req.URL.Host)
 	}
@@ -122,7 +132,6 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Request = req
-	resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
 	return resp, nil
 }
 

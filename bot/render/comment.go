@@ -118,14 +118,21 @@ func (p page) problems(t tally) string {
 func (p page) findings(list []manifests.Finding, head string, share, most int) string {
 	return section{
 		head: head, tail: "\n", share: share, most: most, more: moreItems,
-		n: len(list), row: func(i int) string { return p.finding(list[i]) },
+		n: len(list), row: func(i int) string {
+			above := i > 0 && list[i].Remedy == list[i-1].Remedy && list[i].Rule == list[i-1].Rule
+			return p.finding(list[i], above)
+		},
 	}.String()
 }
 
-// finding is a list item: where, what is wrong, what to do.
-func (p page) finding(f manifests.Finding) string {
+// finding is a list item: where, what is wrong, what to do. above is true when
+// the item before it has the same remedy, which isn't said twice.
+func (p page) finding(f manifests.Finding, above bool) string {
 	row := "- " + p.place(f.File, f.Line) + " " + sentence(f.Message)
-	if f.Remedy != "" {
+	switch {
+	case above:
+		row += " **Fix:** as above."
+	case f.Remedy != "":
 		row += "<br>**Fix:** " + sentence(f.Remedy)
 	}
 	return row + " " + code(f.Rule) + "\n"

@@ -78,6 +78,16 @@ func TestGitHubCommands_EscapePropertiesAndMessages(t *testing.T) {
 	assert.Equal(t, "conductor: 1 problem, 0 warnings, verdict pass\n", rest)
 }
 
+func TestComment_SaysARemedyOnceForARowOfTheSameProblem(t *testing.T) {
+	f := manifests.Finding{Rule: "tenant/missing", Severity: manifests.SeverityError, File: "a.yaml", Line: 1, Message: "no tenant", Remedy: "add it"}
+	other := f
+	other.Remedy = "do something else"
+	body := Comment(report(manifests.Verdict{Findings: []manifests.Finding{f, f, other}}))
+	assert.Equal(t, 1, strings.Count(body, "**Fix:** add it."))
+	assert.Equal(t, 1, strings.Count(body, "**Fix:** as above."))
+	assert.Equal(t, 1, strings.Count(body, "**Fix:** do something else."))
+}
+
 func TestNewsworthy(t *testing.T) {
 	assert.True(t, Newsworthy(failing().Verdict))
 	assert.True(t, Newsworthy(passing().Verdict), "a tenant is touched")

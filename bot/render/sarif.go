@@ -101,13 +101,16 @@ func SARIF(v manifests.Verdict, version string) ([]byte, error) {
 	return indented(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})
 }
 
+// noLinks breaks embedded links, which a plain message may have (3.11.6).
+var noLinks = strings.NewReplacer("](", "] (")
+
 func sarifOf(f manifests.Finding, rule int, seen map[string]int) sarifResult {
-	text := f.Message
+	text := clean(f.Message, maxMessage)
 	if f.Remedy != "" {
-		text += "\n" + f.Remedy
+		text += "\n" + clean(f.Remedy, maxMessage)
 	}
 	r := sarifResult{
-		RuleID: f.Rule, RuleIndex: rule, Level: sarifLevel(f.Severity), Message: sarifText{Text: text},
+		RuleID: f.Rule, RuleIndex: rule, Level: sarifLevel(f.Severity), Message: sarifText{Text: noLinks.Replace(text)},
 		Fingerprints: map[string]string{"conductorFinding/v1": fingerprint(f, seen)},
 	}
 	if f.Existing {

@@ -57,6 +57,13 @@ func TestSARIF_ResultsPointAtTheirRulesAndAreToldApart(t *testing.T) {
 	assert.Equal(t, "warning", run.Results[0].Level)
 }
 
+func TestSARIF_MessagesHoldNoLinksOfForeignText(t *testing.T) {
+	b, err := SARIF(manifests.Verdict{Findings: []manifests.Finding{{Rule: "r/x", File: "a", Message: "see [here](https://evil.example)\x1b", Remedy: "[x](1)"}}}, "1")
+	require.NoError(t, err)
+	assert.NotContains(t, string(b), "](")
+	assert.NotContains(t, string(b), "u001b")
+}
+
 func TestSARIF_OfNothingHasEmptyLists(t *testing.T) {
 	b, err := SARIF(manifests.Verdict{}, "1")
 	require.NoError(t, err)
