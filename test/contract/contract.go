@@ -4,7 +4,7 @@
 //
 // Any test that starts a hub turns it on with one line:
 //
-//	h, err := hub.Start(hub.Options{Middleware: contract.New(t).Middleware})
+//	h, err := hub.Start(hub.Options{Middleware: contract.New(t)})
 //
 // From then on every request that isn't as GitHub describes it, and every response
 // of the hub that isn't, fails the test. Responses are checked but for those in
@@ -42,14 +42,18 @@ type Checker struct {
 	counts map[string]int
 }
 
-// New checks requests and responses and reports violations to t.
-func New(t testing.TB) *Checker {
+// New returns the middleware that checks requests and responses and reports
+// violations to t.
+func New(t testing.TB) func(http.Handler) http.Handler { return NewChecker(t).Middleware }
+
+// NewChecker is New for a test that wants to know what was checked.
+func NewChecker(t testing.TB) *Checker {
 	return &Checker{t: t, requests: true, counts: map[string]int{}}
 }
 
-// ResponsesOnly is for tests that send wrong requests on purpose.
-func ResponsesOnly(t testing.TB) *Checker {
-	return &Checker{t: t, counts: map[string]int{}}
+// ResponsesOnly is New for tests that send wrong requests on purpose.
+func ResponsesOnly(t testing.TB) func(http.Handler) http.Handler {
+	return (&Checker{t: t, counts: map[string]int{}}).Middleware
 }
 
 // lenient are the operations whose responses aren't checked, each with its reason.
@@ -57,7 +61,7 @@ var lenient = map[string]string{
 	"GET /app/installations": "the schema wants an account that is a user and an enterprise at once (allOf), where a single installation has anyOf",
 }
 
-// Middleware is for hub.Options.
+// Middleware is for the hub's Options.
 func (c *Checker) Middleware(next http.Handler) http.Handler {
 	ops, err := operations()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // TestContract_EveryOperationAnswersAsGitHubDescribes calls all operations with the
 // checks on; the checks fail the test.
 func TestContract_EveryOperationAnswersAsGitHubDescribes(t *testing.T) {
-	check := contract.New(t)
+	check := contract.NewChecker(t)
 	w := newWorld(t, hub.Options{Middleware: check.Middleware})
 	pr, _ := w.pull("feature/one", map[string]string{"b.yaml": "x: 1\n"})
 	head := pr.GetHead().GetSHA()

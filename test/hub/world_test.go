@@ -43,7 +43,7 @@ var appEvents = []string{"push", "pull_request", "pull_request_review", "check_r
 func newWorld(t *testing.T, opt hub.Options) *world {
 	t.Helper()
 	if opt.Middleware == nil {
-		opt.Middleware = contract.New(t).Middleware
+		opt.Middleware = contract.New(t)
 	}
 	h, err := hub.Start(opt)
 	require.NoError(t, err)
