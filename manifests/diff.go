@@ -3,8 +3,6 @@ package manifests
 import (
 	"fmt"
 	"strings"
-
-	"github.com/shopspring/decimal"
 )
 
 const (
@@ -157,10 +155,12 @@ func (d *differ) leaf(path string, a, b *node) {
 		d.nested(path, a, b)
 	case !scalars:
 		d.say(verb(path, a, b))
+	case d.values && path == "spec.amount":
+		d.say("amount " + showAmount(a) + " -> " + showAmount(b))
 	case d.values && in == "":
 		both(strings.TrimPrefix(path, "spec."))
 	case last == "image" && owner != "":
-		both("image " + owner)
+		both("image " + owner + ":")
 	case quantityPath(path):
 		what := strings.Split(path, ".")
 		if last == "storage" {
@@ -169,6 +169,9 @@ func (d *differ) leaf(path string, a, b *node) {
 			both(strings.Join(strings.Fields(what[len(what)-2]+" "+owner+" "+last), " "))
 		}
 	case last == "replicas" || last == "schedule" || last == "suspend" || last == "parallelism" || last == "completions" || last == "minReplicas" || last == "maxReplicas":
+		if owner != "" && in == "jobs" {
+			last += " of " + owner
+		}
 		both(last)
 	case d.values:
 		both(strings.TrimPrefix(path, "spec."))
@@ -222,17 +225,22 @@ func verb(what string, a, b *node) string {
 	return what + " changed"
 }
 
-// show prints a scalar; whole numbers from 10,000 get separators.
+// show prints a scalar.
 func show(n *node) string {
 	if n.null() {
 		return "none"
 	}
-	v := n.value
-	if d, err := parseDecimal(v); err == nil && d.IsInteger() && d.Abs().GreaterThanOrEqual(decimal.New(10_000, 0)) && !strings.ContainsAny(v, "eE.") {
-		s := Money{Amount: d, Currency: "USD"}.String()
-		return strings.Replace(strings.TrimSuffix(s, ".00"), "$", "", 1)
+	return clean(n.value, 60)
+}
+
+// showAmount prints a whole amount of money with separators.
+func showAmount(n *node) string {
+	d, err := parseDecimal(n.text())
+	if err != nil || !d.IsInteger() {
+		return show(n)
 	}
-	return clean(v, 60)
+	s := Money{Amount: d, Currency: "USD"}.String()
+	return strings.Replace(strings.TrimSuffix(s, ".00"), "$", "", 1)
 }
 
 func (d *differ) isTenantLabel(path string) bool {
