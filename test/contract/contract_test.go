@@ -19,7 +19,9 @@ type spy struct {
 	said []string
 }
 
-func (s *spy) Errorf(format string, args ...any) { s.said = append(s.said, fmt.Sprintf(format, args...)) }
+func (s *spy) Errorf(format string, args ...any) {
+	s.said = append(s.said, fmt.Sprintf(format, args...))
+}
 
 func exchange(method, path, body string, status int, answer string) []string {
 	s := &spy{}

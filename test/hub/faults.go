@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -127,43 +128,32 @@ func (r *faultRule) matches(t faultTarget, method, path string) bool {
 	return (r.Method == "" || r.Method == method) && (r.Path == nil || r.Path.MatchString(path))
 }
 
-// strike lets a fault hit a request. It returns the status sent and whether the
-// request is over.
-func (h *Hub) strike(w http.ResponseWriter, r *http.Request, f *Fault) (int, bool) {
+// strike lets a fault hit a request, and returns whether the request is over. What was
+// answered is told to sent, 0 for nothing.
+func (h *Hub) strike(w http.ResponseWriter, r *http.Request, f *Fault, sent func(int)) bool {
 	w.Header().Set("X-Hub-Fault", string(f.Kind))
-	answer := func(status int, message string) (int, bool) {
-		h.write(w, r, fail(status, message), actor{}, nil)
-		return status, true
-	}
 	switch f.Kind {
 	case StatusFault:
-		if f.Status == 0 {
-			f.Status = 502
-		}
-		return answer(f.Status, "Server Error")
+		h.write(w, r, fail(cmp.Or(f.Status, 502), "Server Error"), actor{}, nil, sent)
 	case Hang:
 		// The server notices that a client went only when the body is read.
 		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
 		<-r.Context().Done()
+		sent(0)
 		reset(w)
-		return 0, true
 	case Reset:
+		sent(0)
 		reset(w)
-		return 0, true
 	case SecondaryLimit:
 		if f.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter/time.Second)))
 		}
-		if f.Status == 0 {
-			f.Status = 403
-		}
-		out := fail(f.Status, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
+		out := fail(cmp.Or(f.Status, 403), "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
 		out.body.(obj)["documentation_url"] = docsURL + "/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits"
-		h.write(w, r, out, actor{}, nil)
-		return f.Status, true
+		h.write(w, r, out, actor{}, nil, sent)
 	case PrimaryLimit:
+		sent(403)
 		h.writeExhausted(w, f.Delay)
-		return 403, true
 	case Delay:
 		w.Header().Del("X-Hub-Fault")
 		t := time.NewTimer(f.Delay)
@@ -172,8 +162,12 @@ func (h *Hub) strike(w http.ResponseWriter, r *http.Request, f *Fault) (int, boo
 		case <-t.C:
 		case <-r.Context().Done():
 		}
+		return false
+	default:
+		w.Header().Del("X-Hub-Fault") // a webhook's fault does nothing to a request
+		return false
 	}
-	return 0, false
+	return true
 }
 
 func (h *Hub) writeExhausted(w http.ResponseWriter, wait time.Duration) {

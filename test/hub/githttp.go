@@ -30,10 +30,9 @@ func (h *Hub) serveGit(w http.ResponseWriter, r *http.Request, m []string) {
 		http.Error(w, "Please upgrade your git client.", http.StatusForbidden)
 		return
 	}
-	if f := h.faults.pick(faultGit, r.Method, r.URL.Path); f != nil {
-		if _, done := h.strike(w, r, f); done {
-			return
-		}
+	f := h.faults.pick(faultGit, r.Method, r.URL.Path)
+	if f != nil && h.strike(w, r, f, func(int) {}) {
+		return
 	}
 	rp, who, ok := h.authorizeGit(w, r, m[1]+"/"+m[2], service == "git-receive-pack")
 	if !ok {
@@ -79,6 +78,10 @@ func (h *Hub) serveGit(w http.ResponseWriter, r *http.Request, m []string) {
 	h.mu.Lock()
 	h.pushed(rp, h.accountOf(who), before, after)
 	h.mu.Unlock()
+	if f != nil && f.Kind == LostResponse {
+		reset(w)
+		return
+	}
 	held.send(w)
 }
 

@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// write sends a reply with the headers that GitHub sends on every response, and
-// returns the status sent. A GET that matches If-None-Match is a 304, which gives
+// write sends a reply with the headers that GitHub sends on every response. Before it
+// sends anything it tells the status to sent, so that a client that has the answer
+// finds it in the log. A GET that matches If-None-Match is a 304, which gives
 // its rate-limit point back.
-func (h *Hub) write(w http.ResponseWriter, r *http.Request, out *reply, who actor, rt *route) int {
+func (h *Hub) write(w http.ResponseWriter, r *http.Request, out *reply, who actor, rt *route, sent func(int)) {
 	var raw []byte
 	if out.body != nil {
 		var buf bytes.Buffer
@@ -51,8 +52,9 @@ func (h *Hub) write(w http.ResponseWriter, r *http.Request, out *reply, who acto
 		if inm := r.Header.Get("If-None-Match"); inm != "" && strings.Contains(inm, strings.TrimPrefix(tag, "W/")) {
 			h.quota.refund(who.quotaKey())
 			h.quota.headers(hd, who.quotaKey())
+			sent(http.StatusNotModified)
 			w.WriteHeader(http.StatusNotModified)
-			return http.StatusNotModified
+			return
 		}
 	}
 	h.quota.headers(hd, who.quotaKey())
@@ -60,9 +62,9 @@ func (h *Hub) write(w http.ResponseWriter, r *http.Request, out *reply, who acto
 		hd.Set("Content-Type", "application/json; charset=utf-8")
 		hd.Set("Content-Length", strconv.Itoa(len(raw)))
 	}
+	sent(out.status)
 	w.WriteHeader(out.status)
 	_, _ = w.Write(raw) // the client may be gone
-	return out.status
 }
 
 // rateLimiter counts requests per token owner in windows of an hour.

@@ -197,7 +197,6 @@ type call struct {
 	repo   *repo // of routes under /repos/{owner}/{repo}
 	params map[string]string
 	body   []byte
-	after  []func() // run when the locks are released
 }
 
 func (c *call) id(name string) int64 {
@@ -275,33 +274,32 @@ func (h *Hub) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if rt != nil {
 		rec.Route = rt.template
 	}
-	defer func() { h.requests.add(rec) }()
+	sent := func(status int) {
+		rec.Status = status
+		h.requests.add(rec)
+		h.log.Debug("rest", "method", r.Method, "path", rec.Path, "status", status, "actor", rec.Actor)
+	}
 	f := h.faults.pick(faultREST, r.Method, rec.Path)
-	if f != nil && f.Kind != LostResponse {
-		var done bool
-		if rec.Status, done = h.strike(w, r, f); done {
-			return
-		}
+	if f != nil && f.Kind != Delay {
+		rec.Fault = f.Kind
+	}
+	if f != nil && f.Kind != LostResponse && h.strike(w, r, f, sent) {
+		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		rec.Status = 413
-		h.write(w, r, fail(413, "Payload too large"), actor{}, nil)
+		h.write(w, r, fail(413, "Payload too large"), actor{}, nil, sent)
 		return
 	}
 	c := &call{hub: h, r: r, params: params, body: body}
 	out := h.dispatch(c, rt)
-	for _, f := range c.after {
-		f()
-	}
-	rec.Status, rec.Actor = out.status, c.actor.kind()
+	rec.Actor = c.actor.kind()
 	if f != nil && f.Kind == LostResponse {
-		rec.Fault = f.Kind
+		sent(0)
 		reset(w)
 		return
 	}
-	rec.Status = h.write(w, r, out, c.actor, rt)
-	h.log.Debug("rest", "method", r.Method, "path", rec.Path, "status", rec.Status, "actor", rec.Actor)
+	h.write(w, r, out, c.actor, rt, sent)
 }
 
 // dispatch checks who asks, for what and whether they may, then serves it.
