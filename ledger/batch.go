@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -334,9 +335,18 @@ const maxTextBytes = 1 << 20
 // size with.
 const widestNumber = 999_999_999
 
-// described fills in what the patch says, once, before the draft waits.
-func described(d Draft) Draft {
-	c := &d.Change
+// described fills in what the patch says, once, before the draft waits. The
+// change goes through JSON and back, so that it is what readers will decode:
+// invalid UTF-8, for one, is gone.
+func described(d Draft) (Draft, error) {
+	b, err := json.Marshal(d.Change)
+	if err != nil {
+		return d, fmt.Errorf("%w: %w", ErrInvalidDraft, err)
+	}
+	var c Change
+	if err := json.Unmarshal(b, &c); err != nil {
+		return d, fmt.Errorf("%w: %w", ErrInvalidDraft, err)
+	}
 	if len(d.Patch) > 0 {
 		c.Diff = describePatch(d.Patch)
 	} else {
@@ -347,7 +357,8 @@ func described(d Draft) Draft {
 	}
 	c.MergedAt = c.MergedAt.UTC()
 	c.SemanticOmitted = 0
-	return d
+	d.Change = c
+	return d, nil
 }
 
 // newEntry numbers a described draft and makes its Statement.
@@ -361,7 +372,6 @@ func newEntry(d Draft, n int64, when time.Time) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is signed is what a reader decodes: invalid UTF-8, for one, is gone.
 	return parseStatement(st)
 }
 

@@ -172,8 +172,11 @@ func (l *Log) start(ctx context.Context) error {
 func (l *Log) Append(ctx context.Context, b Batch) ([]Receipt, error) {
 	drafts := make([]Draft, len(b.Drafts))
 	for i, d := range b.Drafts {
-		drafts[i] = described(d)
-		if _, err := newEntry(drafts[i], widestNumber, time.Time{}); err != nil {
+		var err error
+		if drafts[i], err = described(d); err != nil {
+			return nil, err
+		}
+		if _, err = newEntry(drafts[i], widestNumber, time.Time{}); err != nil {
 			return nil, err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"path"
 	"strconv"
 	"strings"
@@ -248,5 +247,17 @@ func loadEdge(cp Checkpoint, read func(path string, max int) ([]byte, error)) (*
 	return e, nil
 }
 
-// maxTileLevel is the highest level of tiles that a tree of size has.
-func maxTileLevel(size int64) int { return (bits.Len64(uint64(size)) - 1) / tileHeight }
+// edgePaths are the files of a tree's right edge, for loadEdge.
+func edgePaths(size int64) []string {
+	var paths []string
+	for level := 0; size>>(tileHeight*level) > 0; level++ {
+		width := size >> (tileHeight * level)
+		if partial := int(width % tileWidth); partial > 0 {
+			paths = append(paths, tilePath(tlog.Tile{H: tileHeight, L: level, N: width / tileWidth, W: partial}))
+		}
+	}
+	if partial := int(size % tileWidth); partial > 0 {
+		paths = append(paths, tilePath(tlog.Tile{H: tileHeight, L: -1, N: size / tileWidth, W: partial}))
+	}
+	return paths
+}

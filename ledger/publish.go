@@ -104,7 +104,7 @@ func (l *Log) plan(ctx context.Context, group []*request) (*plan, error) {
 		when = l.tip.when // history's times never go back
 	}
 	root := dirAt(l.tip.tree)
-	if err := l.prefetchIndex(ctx, root, group); err != nil {
+	if err := l.warm(ctx, group); err != nil {
 		return nil, err
 	}
 	var entries []*entry
@@ -197,43 +197,25 @@ func (l *Log) moved(ctx context.Context, root *dir, files map[string]*cursorFile
 	return out, nil
 }
 
-// prefetchIndex loads the index folders of a group's commits level by level, so
-// that a remote is asked three times at most, however many drafts there are.
-func (l *Log) prefetchIndex(ctx context.Context, root *dir, group []*request) error {
+// warm loads what a group's entries will touch, where each read is a round trip.
+func (l *Log) warm(ctx context.Context, group []*request) error {
 	if l.end.local() {
 		return nil
 	}
-	index, err := root.dirAtPath(ctx, l.st, "index/by-commit")
-	if err != nil || index == nil {
-		return err
-	}
-	for _, cut := range []int{2, 4} {
-		var want []plumbing.Hash
-		seen := map[plumbing.Hash]bool{}
-		for _, r := range group {
-			for _, d := range r.batch.Drafts {
-				sha := d.Change.Commit
-				parent, name := index, sha[:2]+"/"
-				if cut == 4 {
-					if parent, err = index.child(ctx, l.st, sha[:2], false); err != nil {
-						return err
-					}
-					name = sha[2:4] + "/"
-				}
-				if parent == nil || parent.load(ctx, l.st) != nil {
-					continue
-				}
-				if i, ok := parent.find(name); ok && !seen[parent.entries[i].hash] {
-					seen[parent.entries[i].hash] = true
-					want = append(want, parent.entries[i].hash)
-				}
+	n := l.tip.cp.Size
+	paths := []string{entryBase(n) + ".json", readmePath}
+	for _, r := range group {
+		for _, d := range r.batch.Drafts {
+			paths = append(paths, commitIndexPath(d.Change.Commit))
+			for _, t := range d.Change.Tenants {
+				paths = append(paths, dayPagePath(t, d.Change.MergedAt, 1))
 			}
 		}
-		if err := l.st.prefetch(ctx, want); err != nil {
-			return err
+		for _, c := range r.batch.Cursors {
+			paths = append(paths, cursorPath(c.Repository.ID))
 		}
 	}
-	return nil
+	return l.st.warm(ctx, l.tip.tree, append(paths, edgePaths(n)...))
 }
 
 // load reads and checks the repository at a commit.
@@ -244,6 +226,11 @@ func (l *Log) load(ctx context.Context, h plumbing.Hash) (*tip, error) {
 	}
 	t := &tip{hash: h, tree: c.tree, when: c.when}
 	root := dirAt(c.tree)
+	// The tiles' folders are on the way; which tiles, the checkpoint says.
+	front := []string{checkpointPath, readmePath, "keys/log.vkey", "keys/" + l.pub.ID + ".pub", "tile/0/-", "tile/1/-", "tile/entries/-"}
+	if err := l.warmRemote(ctx, c.tree, front); err != nil {
+		return nil, err
+	}
 	read := func(path string, max int) ([]byte, error) {
 		blob, err := root.blobAt(ctx, l.st, path)
 		if err != nil {
@@ -273,12 +260,22 @@ func (l *Log) load(ctx context.Context, h plumbing.Hash) (*tip, error) {
 	if t.cp, err = openCheckpoint(t.note, l.pub); err != nil {
 		return nil, err
 	}
+	if err := l.warmRemote(ctx, c.tree, edgePaths(t.cp.Size)); err != nil {
+		return nil, err
+	}
 	if t.edge, err = loadEdge(t.cp, read); err != nil {
 		return nil, fmt.Errorf("read the ledger's tiles: %w", err)
 	}
-	front, err := read(readmePath, maxTextBytes)
-	t.rows = rowsOf(front)
+	home, err := read(readmePath, maxTextBytes)
+	t.rows = rowsOf(home)
 	return t, err
+}
+
+func (l *Log) warmRemote(ctx context.Context, tree plumbing.Hash, paths []string) error {
+	if l.end.local() {
+		return nil
+	}
+	return l.st.warm(ctx, tree, paths)
 }
 
 // signers are our own keys' allowed signers.

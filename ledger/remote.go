@@ -62,7 +62,7 @@ func (e *endpoint) open(ctx context.Context) (source, error) {
 		return nil, err
 	}
 	if canPick(adv) {
-		return &remoteSource{endpoint: e}, nil
+		return &remoteSource{endpoint: e, caps: adv.Capabilities}, nil
 	}
 	return e.mirror(ctx)
 }
@@ -92,7 +92,10 @@ func (e *endpoint) uploadPack() (transport.UploadPackSession, error) {
 
 // remoteSource asks a server for single objects: a filtered fetch (tree:0) of
 // exact hashes, never a clone.
-type remoteSource struct{ *endpoint }
+type remoteSource struct {
+	*endpoint
+	caps *capability.List // what the server said it can do; nil: not asked yet
+}
 
 // maxFetchBytes bounds what a server may send for one request.
 const maxFetchBytes = 512 << 20
@@ -152,11 +155,14 @@ func (r *remoteSource) fetch(ctx context.Context, wants []plumbing.Hash, have pl
 		return nil, err
 	}
 	defer s.Close()
-	adv, err := s.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read audit repository: %w", err)
+	if r.caps == nil {
+		adv, err := s.AdvertisedReferencesContext(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read audit repository: %w", err)
+		}
+		r.caps = adv.Capabilities
 	}
-	req := packp.NewUploadPackRequestFromCapabilities(adv.Capabilities)
+	req := packp.NewUploadPackRequestFromCapabilities(r.caps)
 	req.Wants = wants
 	req.Filter = packp.FilterTreeDepth(0)
 	if err := req.Capabilities.Set(capability.Filter); err != nil {
@@ -249,6 +255,12 @@ func (m *mirrorSource) tip(ctx context.Context) (plumbing.Hash, error) {
 	}
 	m.localSource = l
 	return l.tip(ctx)
+}
+
+// history brings the copy up to date, so that the commits can be read from it.
+func (m *mirrorSource) history(ctx context.Context, _, _ plumbing.Hash) (map[plumbing.Hash]rawObject, error) {
+	_, err := m.tip(ctx)
+	return nil, err
 }
 
 func (m *mirrorSource) close() error { return os.RemoveAll(m.dir) }

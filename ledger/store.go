@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -34,7 +35,7 @@ const (
 	cachedTrees = 2048
 	cachedBlobs = 256
 	// maxCachedBlob keeps big evidence out of the cache.
-	maxCachedBlob = 64 << 10
+	maxCachedBlob = 256 << 10
 )
 
 // store reads objects through a cache and checks what it reads: the kind, a
@@ -115,31 +116,70 @@ func (s *store) commit(ctx context.Context, hash plumbing.Hash) (*commit, error)
 	return parseCommit(b)
 }
 
-// prefetch loads many trees at once, where that saves round trips.
-func (s *store) prefetch(ctx context.Context, trees []plumbing.Hash) error {
-	var missing []plumbing.Hash
-	for _, h := range trees {
-		if !s.trees.Contains(h) {
-			missing = append(missing, h)
-		}
+// warm loads the folders and files on paths under a tree into the cache, level
+// by level: one request for each level, however many paths there are. Paths that
+// don't exist are passed over, and so are files over maxCachedBlob.
+func (s *store) warm(ctx context.Context, root plumbing.Hash, paths []string) error {
+	type want struct {
+		hash plumbing.Hash
+		rest string // "" at a file
 	}
-	if len(missing) == 0 {
+	level := []want{}
+	for _, p := range paths {
+		level = append(level, want{root, p})
+	}
+	for len(level) > 0 {
+		kinds := map[plumbing.Hash]plumbing.ObjectType{}
+		for _, w := range level {
+			if w.rest != "" && !s.trees.Contains(w.hash) {
+				kinds[w.hash] = plumbing.TreeObject
+			} else if w.rest == "" && !s.blobs.Contains(w.hash) {
+				kinds[w.hash] = plumbing.BlobObject
+			}
+		}
+		if err := s.fill(ctx, kinds); err != nil {
+			return err
+		}
+		var next []want
+		for _, w := range level {
+			if w.rest == "" {
+				continue
+			}
+			lines, err := s.tree(ctx, w.hash)
+			if err != nil {
+				return err
+			}
+			name, rest, nested := strings.Cut(w.rest, "/")
+			for _, l := range lines {
+				if l.name == name && l.dir == nested {
+					next = append(next, want{l.hash, rest})
+				}
+			}
+		}
+		level = next
+	}
+	return nil
+}
+
+// fill reads objects into the cache in one request.
+func (s *store) fill(ctx context.Context, kinds map[plumbing.Hash]plumbing.ObjectType) error {
+	if len(kinds) == 0 {
 		return nil
 	}
-	got, err := s.src.objects(ctx, missing, maxTreeBytes)
+	hashes := make([]plumbing.Hash, 0, len(kinds))
+	for h := range kinds {
+		hashes = append(hashes, h)
+	}
+	got, err := s.src.objects(ctx, hashes, maxTreeBytes)
 	if err != nil {
 		return err
 	}
-	for _, h := range missing {
-		b, err := checkObject(got[h], h, plumbing.TreeObject, maxTreeBytes)
+	for h, kind := range kinds {
+		b, err := checkObject(got[h], h, kind, maxTreeBytes)
 		if err != nil {
 			return err
 		}
-		t, err := parseTree(b)
-		if err != nil {
-			return fmt.Errorf("tree %s: %w", h, err)
-		}
-		s.trees.Add(h, t)
+		s.remember(kind, h, b)
 	}
 	return nil
 }
