@@ -121,70 +121,91 @@ func (s side) identity() string {
 	return strings.Join([]string{s.group, s.Kind, s.Namespace, name, string(s.env)}, "\x00")
 }
 
+// group holds the resources of one identity. Only objects named by generateName,
+// and mistakes, have more than one on a side.
+type group struct{ from, to []side }
+
 // matchResources pairs the resources of equal identity: those that are equal first,
-// then those in the same file, then in order. Few objects share an identity but
-// those that are named by generateName.
+// then those in the same file, then in order.
 func (m *judgement) matchResources(from, to []side) {
-	candidates := map[string][]side{}
-	for _, s := range from {
-		candidates[s.identity()] = append(candidates[s.identity()], s)
-	}
-	pending := to
-	digests := map[*resource]string{}
-	of := func(r *resource) string {
-		if digests[r] == "" {
-			digests[r] = digest(r.root)
-		}
-		return digests[r]
-	}
-	for pass := range 4 {
-		var rest []side
-		for _, s := range pending {
-			id := s.identity()
-			i := slices.IndexFunc(candidates[id], func(c side) bool {
-				switch same := c.file.path == s.file.path; pass {
-				case 0:
-					return same && of(c.resource) == of(s.resource)
-				case 1:
-					return of(c.resource) == of(s.resource)
-				case 2:
-					return same
-				}
-				return true
-			})
-			if i < 0 {
-				rest = append(rest, s)
-				continue
-			}
-			c := candidates[id][i]
-			candidates[id] = slices.Delete(slices.Clone(candidates[id]), i, i+1)
-			m.modified(c, s, of(c.resource) == of(s.resource))
-		}
-		pending = rest
-	}
-	for _, s := range pending {
-		m.touched[s.resource], m.touchedFile[s.file] = true, true
-		m.change(Added, s, nil)
-	}
-	for _, s := range from {
+	groups := map[string]*group{}
+	var order []*group
+	of := func(s side) *group {
 		id := s.identity()
-		if slices.ContainsFunc(candidates[id], func(c side) bool { return c.resource == s.resource }) {
+		if groups[id] == nil {
+			groups[id] = &group{}
+			order = append(order, groups[id])
+		}
+		return groups[id]
+	}
+	for _, s := range from {
+		g := of(s)
+		g.from = append(g.from, s)
+	}
+	for _, s := range to {
+		g := of(s)
+		g.to = append(g.to, s)
+	}
+	for _, g := range order {
+		if len(g.from) == 1 && len(g.to) == 1 {
+			m.modified(g.from[0], g.to[0])
+			continue
+		}
+		if len(g.from) > 0 && len(g.to) > 0 {
+			byDigest := func(s side) string { return digest(s.root) }
+			m.matchBy(g, func(s side) string { return s.file.path + "\x00" + byDigest(s) })
+			m.matchBy(g, byDigest)
+			m.matchBy(g, func(s side) string { return s.file.path })
+			m.matchBy(g, func(side) string { return "" })
+		}
+		for _, s := range g.to {
+			m.touched[s.resource], m.touchedFile[s.file] = true, true
+			m.change(Added, s, nil)
+		}
+		for _, s := range g.from {
 			m.change(Removed, s, nil)
 		}
 	}
 }
 
-func (m *judgement) modified(from, to side, equal bool) {
-	if equal && from.tenant == to.tenant {
-		return
+// matchBy pairs the first of each side that have the same key, and leaves the
+// others in the group.
+func (m *judgement) matchBy(g *group, key func(side) string) {
+	waiting := map[string][]int{}
+	for i, s := range g.from {
+		k := key(s)
+		waiting[k] = append(waiting[k], i)
 	}
+	paired := map[int]bool{}
+	var rest []side
+	for _, s := range g.to {
+		k := key(s)
+		if len(waiting[k]) == 0 {
+			rest = append(rest, s)
+			continue
+		}
+		i := waiting[k][0]
+		waiting[k] = waiting[k][1:]
+		paired[i] = true
+		m.modified(g.from[i], s)
+	}
+	g.to = rest
+	var left []side
+	for i, s := range g.from {
+		if !paired[i] {
+			left = append(left, s)
+		}
+	}
+	g.from = left
+}
+
+// modified words the difference between a resource and its successor.
+func (m *judgement) modified(from, to side) {
 	d := differ{secret: to.Kind == "Secret" && to.group == "", values: to.group == Group, labels: m.judge.policy.TenantLabels}
 	if from.tenant != to.tenant {
 		d.say("tenant " + string(from.tenant) + " -> " + string(to.tenant))
 	}
-	if !equal {
-		d.diff("", from.root, to.root)
-	}
+	d.diff("", from.root, to.root)
 	details := d.phrases()
 	if len(details) == 0 {
 		return

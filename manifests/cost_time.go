@@ -61,27 +61,44 @@ func runsPerMonth(schedule, zone string, now time.Time) (decimal.Decimal, error)
 	return decimal.New(runs, 0).Mul(hoursPerMonth).DivRound(hours, 12), nil
 }
 
-// firesBetween counts the fire times from start (inclusive, on the hour) to end.
-// It goes hour by hour and counts the minutes of the schedule's bit set: a
-// schedule that fires each minute costs as little as one that never does.
+// firesBetween counts the fire times from the start of a day to that of another.
+// It counts the bits of the schedule's hours and minutes, so that a schedule that
+// fires each minute costs as little as one that never does; only days on which
+// clocks change are gone through hour by hour.
 func firesBetween(s *cron.SpecSchedule, start, end time.Time) int64 {
 	const star = 1 << 63
 	minutes := int64(bits.OnesCount64(s.Minute &^ star))
+	hours := int64(bits.OnesCount64(s.Hour &^ star))
 	var n int64
-	for t := start; t.Before(end); t = t.Add(time.Hour) {
-		if s.Hour&(1<<uint(t.Hour())) == 0 || s.Month&(1<<uint(t.Month())) == 0 {
-			continue
+	for day := start; day.Before(end); {
+		next := day.AddDate(0, 0, 1)
+		switch {
+		case !onDay(s, day):
+		case next.Sub(day) == 24*time.Hour:
+			n += hours * minutes
+		default:
+			for t := day; t.Before(next); t = t.Add(time.Hour) {
+				if s.Hour&(1<<uint(t.Hour())) != 0 {
+					n += minutes
+				}
+			}
 		}
-		dom := s.Dom&(1<<uint(t.Day())) != 0
-		dow := s.Dow&(1<<uint(t.Weekday())) != 0
-		// As in cron: if both are restricted, either will do.
-		day := dom || dow
-		if s.Dom&star != 0 || s.Dow&star != 0 {
-			day = dom && dow
-		}
-		if day {
-			n += minutes
-		}
+		day = next
 	}
 	return n
+}
+
+// onDay reports whether a schedule fires on a day. As in cron, if both the day of
+// the month and of the week are restricted, either will do.
+func onDay(s *cron.SpecSchedule, t time.Time) bool {
+	const star = 1 << 63
+	dom := s.Dom&(1<<uint(t.Day())) != 0
+	dow := s.Dow&(1<<uint(t.Weekday())) != 0
+	if s.Month&(1<<uint(t.Month())) == 0 {
+		return false
+	}
+	if s.Dom&star != 0 || s.Dow&star != 0 {
+		return dom && dow
+	}
+	return dom || dow
 }

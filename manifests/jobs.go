@@ -73,8 +73,9 @@ func (j *judge) jobFindings(own []ownResource) []found {
 }
 
 type workflowNode struct {
-	of   ownResource
-	jobs []*jobNode
+	of     ownResource
+	jobs   []*jobNode
+	byName map[string]*jobNode
 }
 
 type jobGraph struct {
@@ -82,14 +83,19 @@ type jobGraph struct {
 	workflows []*workflowNode
 	byName    map[string][]*workflowNode
 	found     []found
+	suggested int
 }
 
+// maxSuggestions bounds how many unknown names are compared with all others.
+const maxSuggestions = 100
+
 func (g *jobGraph) add(r ownResource, w *Workflow) {
-	n := &workflowNode{of: r}
+	n := &workflowNode{of: r, byName: make(map[string]*jobNode, len(w.Jobs))}
 	for i := range w.Jobs {
 		job := &w.Jobs[i]
 		ok, _ := g.judge.untagged("Workflow", r.Namespace, r.Name+"/"+job.Name, r.file.path)
-		n.jobs = append(n.jobs, &jobNode{of: r, job: job, system: job.System && ok})
+		node := &jobNode{of: r, job: job, system: job.System && ok}
+		n.jobs, n.byName[job.Name] = append(n.jobs, node), node
 	}
 	g.workflows = append(g.workflows, n)
 	g.byName[r.Name] = append(g.byName[r.Name], n)
@@ -111,11 +117,7 @@ func (g *jobGraph) link(w *workflowNode, n *jobNode, d Dependency) {
 	}
 	var to *jobNode
 	if target != nil {
-		for _, t := range target.jobs {
-			if t.job.Name == name {
-				to = t
-			}
-		}
+		to = target.byName[name]
 	}
 	if to == nil {
 		g.note(w.of, Finding{Rule: "workflow/unknown-job", Line: d.At.Line, Column: d.At.Column,
@@ -152,6 +154,9 @@ func (g *jobGraph) workflow(from *workflowNode, name string) *workflowNode {
 }
 
 func (g *jobGraph) suggest(w, target *workflowNode, name string) string {
+	if g.suggested++; g.suggested > maxSuggestions {
+		return ""
+	}
 	var names []string
 	if strings.Contains(name, "/") {
 		if target != nil {

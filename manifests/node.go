@@ -240,7 +240,7 @@ func (c *converter) mapping(n *node, y *yaml.Node, depth int) {
 		n.fields = append(n.fields, field{key, line(k), int32(k.Column), child})
 	}
 	for _, m := range merges {
-		c.merge(n, m, depth, seen)
+		seen = c.merge(n, m, depth, seen)
 	}
 }
 
@@ -256,11 +256,17 @@ func (n *node) firstLine(key string, seen map[string]int32) int32 {
 
 // merge adds the fields of the mapping (or mappings) that a << key names, where
 // the mapping doesn't have them itself.
-func (c *converter) merge(n *node, y *yaml.Node, depth int, seen map[string]int32) {
+func (c *converter) merge(n *node, y *yaml.Node, depth int, seen map[string]int32) map[string]int32 {
 	v := c.convert(y, depth+1)
 	sources := []*node{v}
 	if v.kind == sequenceNode {
 		sources = v.items
+	}
+	if seen == nil {
+		seen = make(map[string]int32, len(n.fields))
+		for i := range n.fields {
+			seen[n.fields[i].key] = n.fields[i].line
+		}
 	}
 	for _, s := range sources {
 		for _, f := range s.fields {
@@ -270,11 +276,10 @@ func (c *converter) merge(n *node, y *yaml.Node, depth int, seen map[string]int3
 			if n.firstLine(f.key, seen) > 0 {
 				continue
 			}
-			if seen != nil {
-				seen[f.key] = f.line
-			}
+			seen[f.key] = f.line
 			n.fields = append(n.fields, f)
 			n.grow(f.value)
 		}
 	}
+	return seen
 }

@@ -216,3 +216,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Each of these once was quadratic, or could have been.
+func TestJudge_TimeStaysLinearInHostileFiles(t *testing.T) {
+	many := func(n int, head, each string) string {
+		var b strings.Builder
+		b.WriteString(head)
+		for i := range n {
+			b.WriteString(strings.ReplaceAll(each, "#", fmt.Sprint(i)))
+		}
+		return b.String()
+	}
+	for name, c := range map[string][2]string{
+		"generateName objects": {many(9000, "", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {hostname: h#}\n---\n"), many(9000, "", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {hostname: g#}\n---\n")},
+		"unknown jobs":         {workflow("acme", "a", many(15000, "", "    - {name: job-#, dependsOn: [jab-#]}\n")), ""},
+		"chained jobs":         {workflow("acme", "a", many(15000, "", "    - {name: job-1#, dependsOn: [job-#]}\n")), ""},
+		"merged keys":          {many(1, many(30000, "a: &a\n", "  key-#: 1\n"), "b: {<<: *a, c: 1}\n"), ""},
+		"cron jobs":            {many(5000, "", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c#}\nspec: {schedule: '* * * * *', timeZone: Europe/Paris, jobTemplate: {}}\n---\n"), ""},
+		"wide mapping":         {many(60000, "", "key-#: 1\n"), many(60000, "", "key-#: 2\n")},
+		"tenants":              {many(6000, "", "apiVersion: v1\nkind: Pod\nmetadata: {name: a#, labels: {conductor.dev/tenant-id: t#}}\n---\n"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.NotPanics(t, func() {
+				judge(snapshot("t.yaml", twoTenants, "x.yaml", c[0]), snapshot("t.yaml", twoTenants, "x.yaml", c[1]))
+			})
+		})
+	}
+}

@@ -143,6 +143,10 @@ func (o object) globs(key string) []string {
 
 func matchAny(globs []string, s string) bool {
 	return slices.ContainsFunc(globs, func(g string) bool {
+		// Most globs of a long list are told apart by their first folders.
+		if literal := strings.IndexAny(g, "*?[{\\"); literal > 0 && !strings.HasPrefix(s, strings.TrimSuffix(g[:literal], "/")) {
+			return false
+		}
 		ok, _ := doublestar.Match(g, s) // validated when decoded
 		return ok
 	})

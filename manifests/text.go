@@ -52,30 +52,38 @@ func plainASCII(s string) bool {
 // third of its length wrong, "" when nothing is that near. Ties go to the first.
 func nearest(s string, candidates []string) string {
 	best, bestAt := "", 1+max(1, min(len(s), 24)/3)
-	if len(s) > 64 {
+	lower := strings.ToLower(s)
+	if len(lower) > maxSuggested || len(s) > maxSuggested {
 		return ""
 	}
 	for _, c := range candidates {
-		if len(c) > 64 || len(c) > len(s)+bestAt || len(s) > len(c)+bestAt {
+		if len(c) > maxSuggested || len(c) > len(s)+bestAt || len(s) > len(c)+bestAt {
 			continue
 		}
-		if d := distance(strings.ToLower(s), strings.ToLower(c)); d < bestAt {
+		folded := strings.ToLower(c)
+		if len(folded) > maxSuggested {
+			continue
+		}
+		if d := distance(lower, folded); d < bestAt {
 			best, bestAt = c, d
 		}
 	}
 	return best
 }
 
+// maxSuggested bounds the length of names that are compared for a suggestion.
+const maxSuggested = 64
+
 // distance is the optimal string alignment distance in bytes: insertions,
-// deletions, substitutions and swaps of neighbours.
+// deletions, substitutions and swaps of neighbours. Both are at most maxSuggested
+// long.
 func distance(a, b string) int {
-	var before []int
-	prev := make([]int, len(b)+1)
-	for j := range prev {
+	var rows [3][maxSuggested + 1]int
+	before, prev, row := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
 		prev[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
 		row[0] = i
 		for j := 1; j <= len(b); j++ {
 			cost := 1
@@ -87,7 +95,7 @@ func distance(a, b string) int {
 				row[j] = min(row[j], before[j-2]+1)
 			}
 		}
-		before, prev = prev, row
+		before, prev, row = prev, row, before
 	}
 	return prev[len(b)]
 }
