@@ -19,6 +19,7 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"github.com/go-git/go-git/v5/storage/memory"
+	gh "github.com/google/go-github/v60/github"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -219,6 +220,9 @@ func TestErrors_HoldNoToken(t *testing.T) {
 		_, err = a.PullRequest(t.Context(), reconcile.Repo{Installation: 5, Owner: "o", Name: "r"}, 1)
 		require.Error(t, err)
 		api.Close()
+		var answer *gh.ErrorResponse
+		require.ErrorAs(t, err, &answer)
+		assert.Empty(t, answer.Response.Request.Header.Get("Authorization"))
 
 		var log bytes.Buffer
 		slog.New(slog.NewJSONHandler(&log, nil)).Error("failed", "err", err, "app", fmt.Sprintf("%+v", a.config))

@@ -164,6 +164,17 @@ func TestReport_NeverEditsAnotherPersonsCommentWithOurMarker(t *testing.T) {
 	assert.Equal(t, w.hubApp.BotLogin, comments[1].GetUser().GetLogin())
 }
 
+func TestReport_OfTwoCommentsOfOursTheOldestCounts(t *testing.T) {
+	w := newWorld(t)
+	first := w.mustReport(w.failing(2), reconcile.Reported{})
+	c, err := w.app.installation(w.install)
+	require.NoError(t, err)
+	_, _, err = c.rest.Issues.CreateComment(t.Context(), "acme", "shop", 1, &gh.IssueComment{Body: gh.String(render.Comment(w.failing(2)))})
+	require.NoError(t, err)
+	assert.Equal(t, first.CommentID, w.mustReport(w.failing(1), reconcile.Reported{}).CommentID)
+	assert.Len(t, w.comments(), 2)
+}
+
 func TestReport_MakesANewCommentWhenSomebodyDeletedIt(t *testing.T) {
 	w := newWorld(t)
 	after := w.mustReport(w.failing(2), reconcile.Reported{})

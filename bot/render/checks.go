@@ -22,6 +22,8 @@ const (
 	// takes 50 a request, so this is 10 requests in the worst case; the summary
 	// says how many more there are.
 	MaxAnnotations = 500
+	// maxPath bounds the path of an annotation, in runes: PATH_MAX on Linux.
+	maxPath = 4096
 )
 
 // CheckRun is a completed check run as it is to be posted.
@@ -78,8 +80,8 @@ func (p page) run(name string, result manifests.CheckResult, t tally, body strin
 	c.Annotations = annotations(t)
 	c.Summary = p.problems(t) + body
 	if n := len(t.errors) + len(t.warnings) + len(t.notices) - len(c.Annotations); n > 0 {
-		c.Summary = fmt.Sprintf("The first %d findings are annotated; %d more are not. `conductor check` lists all.\n\n",
-			len(c.Annotations), n) + c.Summary
+		c.Summary = fmt.Sprintf("%s annotated in the diff, %d more are not. `conductor check` lists all.\n\n",
+			count(len(c.Annotations), "finding"), n) + c.Summary
 	}
 	if c.Summary == "" {
 		c.Summary = "Nothing to report.\n"
@@ -90,7 +92,8 @@ func (p page) run(name string, result manifests.CheckResult, t tally, body strin
 
 // annotations puts failures first, so that a reader who sees only some of them
 // sees those. Findings that were there before aren't annotated: they'd drown the
-// change's own.
+// change's own. Nor are those whose path isn't plain text: GitHub would refuse the
+// whole run.
 func annotations(t tally) []Annotation {
 	var out []Annotation
 	for _, group := range []struct {
@@ -100,6 +103,9 @@ func annotations(t tally) []Annotation {
 		for _, f := range group.findings {
 			if len(out) == MaxAnnotations {
 				return out
+			}
+			if f.File == "" || clean(f.File, maxPath) != f.File {
+				continue
 			}
 			out = append(out, annotation(f, group.level))
 		}

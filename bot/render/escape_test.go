@@ -160,7 +160,7 @@ func TestComment_RandomMixesOfNastyTextNeverChangeThePage(t *testing.T) {
 	seed := rand.Int63()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewSource(seed))
-	for range 150 {
+	for range 60 {
 		var s strings.Builder
 		for range 1 + rnd.Intn(5) {
 			part := nasty[rnd.Intn(len(nasty)-5)]
@@ -205,8 +205,10 @@ func TestComment_NeverExceedsTheLimitAndCountsWhatItDrops(t *testing.T) {
 		for _, c := range Checks(r) {
 			assert.LessOrEqual(t, len(c.Summary), MaxOutput)
 			assert.LessOrEqual(t, len(c.Text), MaxOutput)
-			assert.Len(t, c.Annotations, MaxAnnotations)
-			assert.Contains(t, c.Summary, "The first 500 findings are annotated")
+			if s == "x" {
+				assert.Len(t, c.Annotations, MaxAnnotations)
+				assert.Contains(t, c.Summary, "500 findings annotated in the diff")
+			}
 		}
 	}
 }
@@ -226,6 +228,16 @@ func TestChecks_AnnotateFailuresFirstAndNotOlderProblems(t *testing.T) {
 	assert.Equal(t, []string{"failure c", "failure e", "warning b", "notice a"}, got)
 	assert.Empty(t, runs[1].Annotations)
 	assert.Contains(t, runs[0].Text, "1 older problem")
+}
+
+func TestChecks_CountWhatCantBeAnnotated(t *testing.T) {
+	f := func(file string) manifests.Finding {
+		return manifests.Finding{Rule: "r/x", Severity: manifests.SeverityError, File: file, Line: 1, Message: "m"}
+	}
+	run := Checks(report(manifests.Verdict{Findings: []manifests.Finding{f("a.yaml"), f(""), f("x\x00y"), f("\xff"), f("a\nb")}}))[0]
+	assert.Len(t, run.Annotations, 1)
+	assert.Contains(t, run.Summary, "1 finding annotated in the diff, 4 more are not.")
+	assert.Equal(t, 5, strings.Count(run.Summary, "`r/x`"), "all are listed")
 }
 
 func TestBlobURL_MakesOnlySafeLinks(t *testing.T) {
@@ -248,6 +260,7 @@ func TestProse_LeavesSentencesReadable(t *testing.T) {
 		`value "a/b", twice`:                                       "value `a/b`, twice",
 		`replicas 3 -> 6`:                                          "replicas 3 → 6",
 		`costs $1,200.50, 5% more than 12 months ago.`:             "costs $1,200.50, 5% more than 12 months ago.",
+		`since deadbeef`:                                           "since `deadbeef`",
 		`ask @admin about #12 or GH-12`:                            "ask `@admin` about `#12` or `GH-12`",
 	} {
 		assert.Equal(t, want, prose(in))
