@@ -55,13 +55,17 @@ type Report struct {
 	Pull    PullRequest
 	Head    CommitSHA
 	Base    CommitSHA // merge base that the head was compared with
+	BaseTip CommitSHA // where the base branch stood: its policy judged
 	Verdict manifests.Verdict
 }
 
 // Reported is what is known to stand on the forge for a pull request. It is kept
 // in the state and may be lost: a Reporter then finds its things again.
 type Reported struct {
-	Head      CommitSHA
+	Head CommitSHA
+	// BaseTip is where the base branch stood: when it moved, the pull request may
+	// have been merged, whatever the last event said.
+	BaseTip   CommitSHA
 	Checks    map[string]ReportedCheck // by check name
 	CommentID int64                    // 0: none known
 	// CommentDigest is the sha256 (hex) of the body that was last written.

@@ -59,14 +59,12 @@ func (p *Pull) Reconcile(ctx context.Context, key Key) error {
 		return err
 	}
 	pull, err := p.facts(ctx, repo, int(key.Number))
-	if errors.Is(err, ErrNotFound) {
-		return nil
+	if err != nil || pull.State != "open" {
+		return ignoreMissing(err)
 	}
+	before, err := p.Store.Reported(ctx, repo.ID, pull.Number)
 	if err != nil {
 		return err
-	}
-	if pull.State != "open" {
-		return nil
 	}
 	report, err := p.judge(ctx, repo, pull)
 	if errors.Is(err, source.ErrGone) {
@@ -77,7 +75,26 @@ func (p *Pull) Reconcile(ctx context.Context, key Key) error {
 	if err != nil {
 		return fmt.Errorf("judge %s#%d: %w", repo.FullName(), pull.Number, err)
 	}
-	return p.report(ctx, report)
+	if mayBeMerged(report, before) {
+		if now, err := p.ask(ctx, repo, pull.Number); err != nil || now.State != "open" {
+			return ignoreMissing(err)
+		}
+	}
+	return p.report(ctx, report, before)
+}
+
+// mayBeMerged is true when the base branch moved since the last report, or holds
+// the head: the event that says so may be under way. A merged pull request changes
+// nothing any more, and must not look as if it had never changed anything.
+func mayBeMerged(r Report, before Reported) bool {
+	return r.Base == r.Head || before.BaseTip != "" && before.BaseTip != r.BaseTip
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // facts are what the last event said, or what the forge says where none did.
@@ -99,11 +116,8 @@ func (p *Pull) ask(ctx context.Context, repo Repo, number int) (PullRequest, err
 
 func (p *Pull) refresh(ctx context.Context, repo Repo, was PullRequest) error {
 	now, err := p.ask(ctx, repo, was.Number)
-	if errors.Is(err, ErrNotFound) || err == nil && now.State != "open" {
-		return nil
-	}
-	if err != nil {
-		return err
+	if err != nil || now.State != "open" {
+		return ignoreMissing(err)
 	}
 	return fmt.Errorf("pull request %s#%d: base %q or head %s isn't there to fetch: %w",
 		repo.FullName(), now.Number, now.BaseRef, now.HeadSHA.Short(), source.ErrGone)
@@ -132,7 +146,7 @@ func (p *Pull) judge(ctx context.Context, repo Repo, pull PullRequest) (Report, 
 	if err != nil {
 		return Report{}, err
 	}
-	return Report{Repo: repo, Pull: pull, Head: head, Base: mergeBase, Verdict: verdict},
+	return Report{Repo: repo, Pull: pull, Head: head, Base: mergeBase, BaseTip: base, Verdict: verdict},
 		unmoved(ctx, mirror, headRef, seen)
 }
 
@@ -161,13 +175,12 @@ func unmoved(ctx context.Context, mirror *source.Mirror, ref string, seen Commit
 	return nil
 }
 
-func (p *Pull) report(ctx context.Context, report Report) error {
+func (p *Pull) report(ctx context.Context, report Report, before Reported) error {
 	number := report.Pull.Number
-	before, err := p.Store.Reported(ctx, report.Repo.ID, number)
-	if err != nil {
-		return err
-	}
 	after, reportErr := p.Reporter.Report(ctx, report, before)
+	if reportErr == nil {
+		after.BaseTip = report.BaseTip
+	}
 	// What stands is saved beside an error too: the next try goes on from there.
 	// The save must not be lost to a cancelled context, or a write is repeated.
 	saveErr := p.Store.SaveReported(context.WithoutCancel(ctx), report.Repo.ID, number, after)

@@ -82,8 +82,8 @@ func (d *DB) Reported(ctx context.Context, repo reconcile.RepoID, number int) (r
 	var r reconcile.Reported
 	var checks string
 	err := d.read.QueryRowContext(ctx,
-		`SELECT head, checks, comment_id, comment_digest FROM reported WHERE repo = $1 AND number = $2`, repo, number).
-		Scan(&r.Head, &checks, &r.CommentID, &r.CommentDigest)
+		`SELECT head, base_tip, checks, comment_id, comment_digest FROM reported WHERE repo = $1 AND number = $2`, repo, number).
+		Scan(&r.Head, &r.BaseTip, &checks, &r.CommentID, &r.CommentDigest)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return reconcile.Reported{}, nil
@@ -104,10 +104,10 @@ func (d *DB) SaveReported(ctx context.Context, repo reconcile.RepoID, number int
 	}
 	return d.Update(ctx, func(t *Tx) error {
 		_, err := t.exec(ctx, "save what was reported", `
-			INSERT INTO reported (repo, number, head, checks, comment_id, comment_digest) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (repo, number) DO UPDATE SET head = excluded.head, checks = excluded.checks,
+			INSERT INTO reported (repo, number, head, base_tip, checks, comment_id, comment_digest) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (repo, number) DO UPDATE SET head = excluded.head, base_tip = excluded.base_tip, checks = excluded.checks,
 				comment_id = excluded.comment_id, comment_digest = excluded.comment_digest`,
-			repo, number, r.Head, string(checks), r.CommentID, r.CommentDigest)
+			repo, number, r.Head, r.BaseTip, string(checks), r.CommentID, r.CommentDigest)
 		return err
 	})
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"regexp"
 	"strings"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/renderer/html"
 
 	"github.com/conductor-dev/conductor/test/hub"
 )
@@ -177,8 +181,12 @@ func TestPullRequest_HostileInputGetsFindings(t *testing.T) {
 	}
 	w.eventually("the comment", func() bool { return len(w.comments(pull.GetNumber())) == 1 })
 	body := w.comments(pull.GetNumber())[0].GetBody()
-	assert.NotContains(t, body, "<img")
-	assert.NotContains(t, body, "root:")
+	var page bytes.Buffer
+	markdown := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(html.WithUnsafe()))
+	require.NoError(t, markdown.Convert([]byte(body), &page))
+	assert.NotContains(t, page.String(), "<img")
+	assert.NotContains(t, page.String(), `href="http://b"`)
+	assert.NotContains(t, page.String(), "root:")
 
 	_, head = w.propose("after", map[string]string{"jobs/after.yaml": job("after", "payments")})
 	assert.Equal(t, "success", w.checks(head)["conductor/tenants"].GetConclusion())
@@ -206,3 +214,30 @@ func TestPullRequest_NeedsAtMostThreeRESTCalls(t *testing.T) {
 
 // anyEvent matches every webhook.
 var anyEvent = regexp.MustCompile("")
+
+// A merge makes the pull request's change part of its base. Whatever event comes
+// first, the verdict that stands must stay the one on the change.
+func TestPullRequest_MergedKeepsItsVerdict(t *testing.T) {
+	for _, method := range []string{"merge", "squash", "rebase"} {
+		t.Run(method, func(t *testing.T) {
+			w := newWorld(t)
+			w.start()
+			w.install()
+			pull, head := w.propose("red", map[string]string{"jobs/red.yaml": job("red", "")})
+			run := w.checks(head)["conductor/tenants"]
+			w.eventually("the comment", func() bool { return len(w.comments(pull.GetNumber())) == 1 })
+			w.settle()
+			before := w.comments(pull.GetNumber())[0].GetBody()
+			w.hub.Inject(hub.Fault{Kind: hub.Lost, Event: regexp.MustCompile(`^pull_request\.closed`)})
+			w.approve(pull.GetNumber())
+			w.merge(pull.GetNumber(), method)
+			w.entries(1)
+			w.approve(pull.GetNumber()) // an event after the merge, of a pull request that the bot believes open
+			w.settle()
+			assert.Equal(t, before, w.comments(pull.GetNumber())[0].GetBody())
+			latest := w.checks(head)["conductor/tenants"]
+			assert.Equal(t, run.GetID(), latest.GetID())
+			assert.Equal(t, "failure", latest.GetConclusion())
+		})
+	}
+}

@@ -56,6 +56,7 @@ type world struct {
 	dana    client
 	omar    client
 	address string // of the bot
+	secret  string // of the webhook
 	config  string // path
 	env     []string
 }
@@ -99,7 +100,7 @@ func job(name, tenant string) string {
 
 func newWorld(t testing.TB, change ...func(*hub.Options)) *world {
 	t.Helper()
-	options := hub.Options{Dir: t.TempDir(), Middleware: contract.New(t).Middleware}
+	options := hub.Options{Dir: t.TempDir(), Middleware: contract.New(t)}
 	for _, c := range change {
 		c(&options)
 	}
@@ -123,16 +124,16 @@ func newWorld(t testing.TB, change ...func(*hub.Options)) *world {
 	w.dana, w.omar = w.client(users["dana"]), w.client(users["omar"])
 
 	w.address = freeAddress(t)
-	secret := random(t)
+	w.secret = random(t)
 	w.app, err = h.CreateApp(hub.AppOptions{
 		Name: "Conductor", Slug: "conductor",
 		Permissions:   map[string]string{"metadata": "read", "contents": "read", "pull_requests": "write", "checks": "write"},
 		Events:        []string{"pull_request", "pull_request_review", "push", "check_run", "check_suite", "merge_group", "repository"},
 		WebhookURL:    "http://" + w.address + "/webhook",
-		WebhookSecret: secret,
+		WebhookSecret: w.secret,
 	})
 	require.NoError(t, err)
-	w.configure(users["writer"], secret)
+	w.configure(users["writer"])
 	return w
 }
 
@@ -144,7 +145,7 @@ func (w *world) client(u hub.User) client {
 
 // configure writes the bot's configuration and makes its ledger, as an operator
 // would.
-func (w *world) configure(writer hub.User, secret string) {
+func (w *world) configure(writer hub.User) {
 	dir := w.t.TempDir()
 	file := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -165,7 +166,7 @@ ledger:
   keysDir: %s
 log: {level: debug, format: text}
 `, w.address, filepath.Join(dir, "state"), w.hub.URL(), w.app.ID, file("app.pem", string(w.app.PrivateKeyPEM)),
-		file("webhook.secret", secret), w.audit.CloneURL, filepath.Join(dir, "keys")))
+		file("webhook.secret", w.secret), w.audit.CloneURL, filepath.Join(dir, "keys")))
 	init := exec.Command(binary, "ledger", "init", w.audit.CloneURL, "--keys", filepath.Join(dir, "keys"))
 	init.Env = w.env
 	out, err := init.CombinedOutput()

@@ -30,6 +30,7 @@ CREATE TABLE reported (
     repo           TEXT   NOT NULL,
     number         BIGINT NOT NULL,
     head           TEXT   NOT NULL,
+    base_tip       TEXT   NOT NULL,
     checks         TEXT   NOT NULL,
     comment_id     BIGINT NOT NULL,
     comment_digest TEXT   NOT NULL,
