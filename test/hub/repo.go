@@ -52,6 +52,7 @@ type repo struct {
 	pushed        time.Time
 	number        int // of the last pull request
 	pulls         map[int]*pull
+	groups        map[string]*mergeGroup // of the merge queue, by head
 }
 
 func (r *repo) full() string { return r.owner.login + "/" + r.name }
