@@ -62,3 +62,15 @@ func TestReadme_CommandsWorkAsWritten(t *testing.T) {
 	runBlocks(t, work, doc)
 	assert.Empty(t, run(t, work, "git", "status", "--short"), "the commands leave files behind")
 }
+
+func TestGuide_CommandsWorkAsWritten(t *testing.T) {
+	needProgram(t, "ssh-keygen")
+	needProgram(t, "openssl")
+	dir, _, l := newLedger(t)
+	appendAll(t, l, drafts(0, 3)...)
+	doc, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	work := clone(t, dir)
+	runBlocks(t, work, doc)
+	assert.Empty(t, run(t, work, "git", "status", "--short"))
+}

@@ -7,7 +7,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -269,5 +268,3 @@ func (k *Keys) check() error {
 func (p *Public) logID() [32]byte {
 	return sha256.Sum256(append([]byte(p.Origin+"\n\x01"), p.Log...))
 }
-
-func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

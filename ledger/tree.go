@@ -173,18 +173,6 @@ func (d *dir) blobAt(ctx context.Context, r treeReader, path string) (plumbing.H
 	return plumbing.ZeroHash, nil
 }
 
-// dirAtPath returns the folder at path; nil if there is none.
-func (d *dir) dirAtPath(ctx context.Context, r treeReader, path string) (*dir, error) {
-	for name := range strings.SplitSeq(path, "/") {
-		s, err := d.child(ctx, r, name, false)
-		if err != nil || s == nil {
-			return nil, err
-		}
-		d = s
-	}
-	return d, d.load(ctx, r)
-}
-
 // encode gives the folder's hash and hands each changed tree object to emit.
 func (d *dir) encode(emit func(plumbing.ObjectType, []byte) plumbing.Hash) plumbing.Hash {
 	if !d.dirty {
