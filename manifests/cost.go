@@ -15,7 +15,7 @@ type EnvironmentCost struct {
 	Environment Environment `json:"environment"` // "" prints as "unassigned"
 	Base        Money       `json:"base"`        // zero without a base
 	Head        Money       `json:"head"`
-	Delta       Money       `json:"delta"`
+	Delta       Money       `json:"delta"` // head - base; zero without a base
 	// LowerBound is true when a workload of the environment is unpriced.
 	LowerBound bool `json:"lower_bound,omitempty"`
 	// Budget is nil where no Budget names the environment.

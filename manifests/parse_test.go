@@ -228,13 +228,13 @@ func TestJudge_TimeStaysLinearInHostileFiles(t *testing.T) {
 		return b.String()
 	}
 	for name, c := range map[string][2]string{
-		"generateName objects": {many(9000, "", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {hostname: h#}\n---\n"), many(9000, "", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {hostname: g#}\n---\n")},
-		"unknown jobs":         {workflow("acme", "a", many(15000, "", "    - {name: job-#, dependsOn: [jab-#]}\n")), ""},
-		"chained jobs":         {workflow("acme", "a", many(15000, "", "    - {name: job-1#, dependsOn: [job-#]}\n")), ""},
-		"merged keys":          {many(1, many(30000, "a: &a\n", "  key-#: 1\n"), "b: {<<: *a, c: 1}\n"), ""},
-		"cron jobs":            {many(5000, "", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c#}\nspec: {schedule: '* * * * *', timeZone: Europe/Paris, jobTemplate: {}}\n---\n"), ""},
-		"wide mapping":         {many(60000, "", "key-#: 1\n"), many(60000, "", "key-#: 2\n")},
-		"tenants":              {many(6000, "", "apiVersion: v1\nkind: Pod\nmetadata: {name: a#, labels: {conductor.dev/tenant-id: t#}}\n---\n"), ""},
+		"generateName objects": {many(3000, "", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {hostname: h#}\n---\n"), many(3000, "", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {hostname: g#}\n---\n")},
+		"unknown jobs":         {workflow("acme", "a", many(2000, "", "    - {name: job-#, dependsOn: [jab-#]}\n")), ""},
+		"chained jobs":         {workflow("acme", "a", many(2000, "", "    - {name: job-1#, dependsOn: [job-#]}\n")), ""},
+		"merged keys":          {many(1, many(10000, "a: &a\n", "  key-#: 1\n"), "b: {<<: *a, c: 1}\n"), ""},
+		"cron jobs":            {many(2000, "", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c#}\nspec: {schedule: '* * * * *', timeZone: Europe/Paris, jobTemplate: {}}\n---\n"), ""},
+		"wide mapping":         {many(20000, "", "key-#: 1\n"), many(20000, "", "key-#: 2\n")},
+		"tenants":              {many(2000, "", "apiVersion: v1\nkind: Pod\nmetadata: {name: a#, labels: {conductor.dev/tenant-id: t#}}\n---\n"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.NotPanics(t, func() {
