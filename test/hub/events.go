@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -32,9 +33,13 @@ func (h *Hub) emit(r *repo, who *account, event, action string, payload obj, onl
 	}
 }
 
-func subscribed(a *app, event string) bool {
-	for _, e := range a.opt.Events {
-		if e == event {
+func subscribed(a *app, event string) bool { return slices.Contains(a.opt.Events, event) }
+
+// wanted says whether any App on a repository subscribes to an event, to spare the
+// work of describing what nobody gets.
+func (h *Hub) wanted(r *repo, event string) bool {
+	for _, in := range h.installs {
+		if in.suspended == nil && in.covers(r) && subscribed(in.app, event) {
 			return true
 		}
 	}
@@ -90,6 +95,9 @@ func (h *Hub) emitInstallationRepos(in *installation, repos []*repo, added bool)
 // emitPush sends a push event. before are the refs as they were: the commits of a
 // new branch are those that no ref had.
 func (h *Hub) emitPush(r *repo, who *account, ref, old, now string, before map[string]string) {
+	if !h.wanted(r, "push") {
+		return
+	}
 	p := obj{"ref": ref, "before": old, "after": now, "created": old == zeroSHA, "deleted": now == zeroSHA, "forced": false,
 		"base_ref": nil, "commits": []any{}, "head_commit": nil}
 	short := func(s string) string { return s[:12] }
@@ -128,6 +136,9 @@ func (h *Hub) emitPush(r *repo, who *account, ref, old, now string, before map[s
 }
 
 func (h *Hub) emitPull(p *pull, who *account, action string, extra obj) {
+	if !h.wanted(p.repo, "pull_request") {
+		return
+	}
 	out := obj{"number": p.number, "pull_request": h.pullJSON(p, true)}
 	for k, v := range extra {
 		out[k] = v
@@ -158,6 +169,9 @@ func (h *Hub) emitComment(k *comment, who *account, action string, changes obj) 
 
 // emitRun sends what an App did with its check run, to all who subscribe.
 func (h *Hub) emitRun(r *checkRun, action string, extra obj) {
+	if !h.wanted(r.suite.repo, "check_run") {
+		return
+	}
 	h.emit(r.suite.repo, h.accounts[r.suite.app.BotLogin], "check_run", action, h.runPayload(r, extra), nil)
 }
 
@@ -180,13 +194,14 @@ func (h *Hub) runPayload(r *checkRun, extra obj) obj {
 
 // emitSuite sends what happened to a check suite. Requests go to its App only.
 func (h *Hub) emitSuite(s *checkSuite, action string, who *account) {
-	suite := h.suiteJSON(s)
-	delete(suite, "repository") // it isn't part of the event
 	var only *app
 	if action != "completed" {
-		if only = s.app; !subscribed(s.app, "check_suite") && action == "requested" {
-			return
-		}
+		only = s.app
 	}
+	if action == "requested" && !subscribed(s.app, "check_suite") || action == "completed" && !h.wanted(s.repo, "check_suite") {
+		return
+	}
+	suite := h.suiteJSON(s)
+	delete(suite, "repository") // it isn't part of the event
 	h.emit(s.repo, who, "check_suite", action, obj{"check_suite": suite}, only)
 }

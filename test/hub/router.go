@@ -280,8 +280,12 @@ func (h *Hub) serveAPI(w http.ResponseWriter, r *http.Request) {
 		h.log.Debug("rest", "method", r.Method, "path", rec.Path, "status", status, "actor", rec.Actor)
 	}
 	f := h.faults.pick(faultREST, r.Method, rec.Path)
-	if f != nil && f.Kind != Delay {
+	if f != nil {
 		rec.Fault = f.Kind
+		h.mu.Lock()
+		who, _ := h.authenticate(r) // nobody, if it isn't valid
+		h.mu.Unlock()
+		rec.Actor = who.kind()
 	}
 	if f != nil && f.Kind != LostResponse && h.strike(w, r, f, sent) {
 		return

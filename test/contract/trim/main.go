@@ -3,7 +3,7 @@
 // published file leaves out.
 //
 // It reads generated/api.github.com.json of the npm package @octokit/openapi (MIT
-// licence, copyright GitHub) and writes JSON to the standard output:
+// licence, copyright Octokit contributors) and writes JSON to the standard output:
 //
 //	npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
 //	go run ./test/contract/trim package/generated/api.github.com.json > test/contract/testdata/github-openapi.json
@@ -82,7 +82,7 @@ func trim(doc object) (object, error) {
 		"openapi": "3.0.3",
 		"info": object{"title": "GitHub's REST API, the operations that the hub serves", "version": "23.0.2",
 			"license":  object{"name": "MIT"},
-			"x-source": "generated/api.github.com.json of npm @octokit/openapi 23.0.2, copyright GitHub, MIT licence; trimmed by test/contract/trim"},
+			"x-source": "generated/api.github.com.json of npm @octokit/openapi 23.0.2, copyright Octokit contributors, MIT licence; trimmed by test/contract/trim"},
 		"paths": kept, "components": components,
 	}, nil
 }
