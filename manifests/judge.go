@@ -184,17 +184,18 @@ func fingerprint(f found) string {
 }
 
 // known reports whether the base had a finding that the pull request leaves
-// alone, and uses up one of the base's.
+// alone, and uses up one of the base's. What the pull request touches doesn't use
+// one up: it would be missing for an untouched object with the same words.
 func (m *judgement) known(f found, file *File, old map[string]int) bool {
+	if !m.hasBase || f.r != nil && m.touched[f.r] || f.r == nil && m.touchedFile[file] {
+		return false
+	}
 	id := fingerprint(f)
-	if !m.hasBase || old[id] == 0 {
+	if old[id] == 0 {
 		return false
 	}
 	old[id]--
-	if f.r != nil {
-		return !m.touched[f.r]
-	}
-	return !m.touchedFile[file]
+	return true
 }
 
 func (m *judgement) keep(f *found, existing bool) {

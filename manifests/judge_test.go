@@ -166,6 +166,9 @@ func TestJudge_OldFindingsFailOnlyOnObjectsThatThePullRequestChanges(t *testing.
 		v := judge(base, snapshot("t.yaml", twoTenants, "x.yaml", c.text, "y.yaml", "a: 1\n"))
 		assert.Equal(t, strings.Split(c.want, ","), lines(v), name)
 	}
+	nameless := strings.Replace(untagged, "name: old", "generateName: g-", 1)
+	v := judge(snapshot("t.yaml", twoTenants, "x.yaml", nameless), snapshot("t.yaml", twoTenants, "x.yaml", strings.Replace(nameless, "image: a", "image: b", 1)+"---\n"+nameless))
+	assert.Equal(t, []string{"x.yaml:3:1 tenant/missing error", "x.yaml:8:1 tenant/missing notice existing"}, lines(v), "a nameless copy put first")
 	moved := judge(base, snapshot("t.yaml", twoTenants, "z.yaml", untagged, "y.yaml", "a: 1\n"))
 	assert.Equal(t, []string{"z.yaml:3:1 tenant/missing notice existing"}, lines(moved))
 	assert.Equal(t, manifests.CheckResult{Conclusion: manifests.Success, Title: "No new problems; 1 known from before"}, moved.Tenants)
