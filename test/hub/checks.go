@@ -162,7 +162,7 @@ func (h *Hub) createRun(c *call) *reply {
 	if !ok || sha != *in.HeadSHA {
 		return fail(422, "No commit found for SHA: "+*in.HeadSHA)
 	}
-	s := h.suiteFor(c.repo, c.actor.app, sha, h.branchAt(c.repo, sha), false)
+	s := h.suiteFor(c.repo, c.actor.app, sha, "")
 	run := &checkRun{id: h.nextID(), suite: s, name: *in.Name, status: "queued", started: h.now()}
 	h.runs[run.id] = run
 	s.runs = append(s.runs, run)

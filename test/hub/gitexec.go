@@ -73,6 +73,9 @@ func (h *Hub) resolve(r *repo, ref string) (string, bool) {
 		out, err := h.git(r, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
 		return out, err == nil && len(out) == 40
 	}
+	if _, known := r.known[ref]; known {
+		return ref, true
+	}
 	if shaForm.MatchString(ref) {
 		if sha, ok := try(ref); ok {
 			return sha, true
@@ -197,6 +200,29 @@ func (h *Hub) commits(r *repo, files bool, args ...string) ([]commit, error) {
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+// maxKnown bounds a repository's cache of commits.
+const maxKnown = 4096
+
+// commitAt reads one commit by its full SHA; what it says can't change, so that it
+// is kept. Hub.mu is held.
+func (h *Hub) commitAt(r *repo, sha string) (commit, error) {
+	if k, ok := r.known[sha]; ok {
+		return k, nil
+	}
+	all, err := h.commits(r, false, "-1", sha)
+	if err != nil {
+		return commit{}, err
+	}
+	if len(all) != 1 {
+		return commit{}, fmt.Errorf("git log: no commit %s", sha)
+	}
+	if r.known == nil || len(r.known) >= maxKnown {
+		r.known = map[string]commit{}
+	}
+	r.known[all[0].sha] = all[0]
+	return all[0], nil
 }
 
 func nameStatus(s string) []fileStatus {

@@ -67,7 +67,7 @@ func (h *Hub) branchMoved(r *repo, who *account, branch, old, now string) {
 	if now != zeroSHA {
 		for _, in := range sorted(h.installs) {
 			if in.covers(r) && levels[in.permissions["checks"]] >= levels["write"] && in.suspended == nil {
-				h.suiteFor(r, in.app, now, branch, true)
+				h.suiteFor(r, in.app, now, branch)
 			}
 		}
 	}

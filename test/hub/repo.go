@@ -52,6 +52,7 @@ type repo struct {
 	pushed        time.Time
 	number        int // of the last pull request
 	pulls         map[int]*pull
+	known         map[string]commit      // read before, by SHA
 	groups        map[string]*mergeGroup // of the merge queue, by head
 }
 

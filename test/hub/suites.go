@@ -5,12 +5,16 @@ import (
 )
 
 // suiteFor finds or makes the check suite of an App on a commit. Every push makes
-// one for each App that may write checks.
-func (h *Hub) suiteFor(r *repo, a *app, sha, branch string, push bool) *checkSuite {
+// one for each App that may write checks; branch is "" where it isn't by a push.
+func (h *Hub) suiteFor(r *repo, a *app, sha, branch string) *checkSuite {
 	for _, s := range h.suites {
 		if s.repo == r && s.app == a && s.sha == sha {
 			return s
 		}
+	}
+	push := branch != ""
+	if !push {
+		branch = h.branchAt(r, sha)
 	}
 	s := &checkSuite{id: h.nextID(), repo: r, app: a, sha: sha, branch: branch, created: h.now(), updated: h.now()}
 	h.suites[s.id] = s
@@ -79,7 +83,7 @@ func (h *Hub) createSuite(c *call) *reply {
 			return ok(h.suiteJSON(s))
 		}
 	}
-	return created(h.suiteJSON(h.suiteFor(c.repo, c.actor.app, sha, h.branchAt(c.repo, sha), false)))
+	return created(h.suiteJSON(h.suiteFor(c.repo, c.actor.app, sha, "")))
 }
 
 func (h *Hub) getSuite(c *call) *reply {
@@ -147,8 +151,8 @@ func (h *Hub) suiteJSON(s *checkSuite) obj {
 	if conclusion != "" {
 		out["conclusion"] = conclusion
 	}
-	if k, err := h.commits(s.repo, false, "-1", s.sha); err == nil && len(k) == 1 {
-		out["head_commit"] = simpleCommit(k[0])
+	if k, err := h.commitAt(s.repo, s.sha); err == nil {
+		out["head_commit"] = simpleCommit(k)
 	}
 	return out
 }

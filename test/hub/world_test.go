@@ -24,7 +24,7 @@ import (
 
 // world is an organisation with a repository, an App on it and two people.
 type world struct {
-	t          *testing.T
+	t          testing.TB
 	h          *hub.Hub
 	app        hub.App
 	install    int64
@@ -40,7 +40,7 @@ var appPermissions = map[string]string{"contents": "read", "pull_requests": "wri
 
 var appEvents = []string{"push", "pull_request", "pull_request_review", "check_run", "check_suite", "issue_comment", "merge_group"}
 
-func newWorld(t *testing.T, opt hub.Options) *world {
+func newWorld(t testing.TB, opt hub.Options) *world {
 	t.Helper()
 	if opt.Middleware == nil {
 		opt.Middleware = contract.New(t)
@@ -99,7 +99,7 @@ func (w *world) clone(u hub.User, repo hub.Repo) *worktree {
 }
 
 type worktree struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	user hub.User
 }
@@ -157,7 +157,7 @@ type received struct {
 	body        []byte
 }
 
-func newReceiver(t *testing.T) *receiver {
+func newReceiver(t testing.TB) *receiver {
 	r := &receiver{code: 202}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
