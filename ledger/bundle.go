@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -203,15 +204,7 @@ func checkBundle(p *Public, bd *Bundle, statement []byte, n int64, open func(not
 	if err := tlog.CheckRecord(proof, cp.Size, cp.Root, n, tlog.RecordHash(v.leaf)); err != nil {
 		return v, fmt.Errorf("the inclusion proof does not hold: %w", err)
 	}
-	want, err := marshal(newBundle(p, statement, sig, n, proof, cp, []byte(te.InclusionProof.Checkpoint.Envelope)))
-	if err != nil {
-		return v, err
-	}
-	got, err := marshal(bd)
-	if err != nil {
-		return v, err
-	}
-	if !bytes.Equal(want, got) {
+	if !reflect.DeepEqual(*bd, newBundle(p, statement, sig, n, proof, cp, []byte(te.InclusionProof.Checkpoint.Envelope))) {
 		return v, fmt.Errorf("the bundle's log entry is not that of %s", EntryName(n))
 	}
 	v.through, v.root, v.note = cp.Size, cp.Root, te.InclusionProof.Checkpoint.Envelope

@@ -70,9 +70,12 @@ func md(s string) string {
 	return b.String()
 }
 
+// codeSafe replaces what could end a code span or a table cell.
+var codeSafe = strings.NewReplacer("`", "'", "|", "¦")
+
 // code shows user text in a code span, which no text can leave.
 func code(s string) string {
-	text := strings.NewReplacer("`", "'", "|", "¦").Replace(plain(s))
+	text := codeSafe.Replace(plain(s))
 	if text == "" {
 		return ""
 	}
