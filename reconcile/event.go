@@ -15,6 +15,9 @@ type Event struct {
 	// does for forks: the open pull requests with that head, as far as they are known
 	// when the event is accepted, are looked at again.
 	Heads []Head
+	// Rerun says that somebody asked for fresh check runs: those that stand on the
+	// pull requests of Keys and Heads count for nothing.
+	Rerun bool
 }
 
 // Head is a commit that may be the head of pull requests of a repository.

@@ -47,6 +47,9 @@ type PullRequest struct {
 	MergedAt   time.Time
 	Commits    int // number of commits; 0 unknown
 	UpdatedAt  time.Time
+	// Reruns counts how often fresh check runs were asked for. The Store keeps it;
+	// a forge doesn't know.
+	Reruns int `json:"-"`
 }
 
 // Report is a verdict on one head, to be shown to people.
@@ -65,7 +68,9 @@ type Reported struct {
 	Head CommitSHA
 	// BaseTip is where the base branch stood: when it moved, the pull request may
 	// have been merged, whatever the last event said.
-	BaseTip   CommitSHA
+	BaseTip CommitSHA
+	// Reruns is the PullRequest.Reruns that Checks answer.
+	Reruns    int
 	Checks    map[string]ReportedCheck // by check name
 	CommentID int64                    // 0: none known
 	// CommentDigest is the sha256 (hex) of the body that was last written.

@@ -111,7 +111,11 @@ func (p *Pull) ask(ctx context.Context, repo Repo, number int) (PullRequest, err
 	if err != nil {
 		return PullRequest{}, fmt.Errorf("read pull request %s#%d: %w", repo.FullName(), number, err)
 	}
-	return pull, p.Store.SavePull(ctx, repo.ID, pull)
+	if err := p.Store.SavePull(ctx, repo.ID, pull); err != nil {
+		return PullRequest{}, err
+	}
+	kept, _, err := p.Store.Pull(ctx, repo.ID, number) // with what only the Store knows
+	return kept, err
 }
 
 func (p *Pull) refresh(ctx context.Context, repo Repo, was PullRequest) error {
@@ -177,6 +181,9 @@ func unmoved(ctx context.Context, mirror *source.Mirror, ref string, seen Commit
 
 func (p *Pull) report(ctx context.Context, report Report, before Reported) error {
 	number := report.Pull.Number
+	if before.Reruns != report.Pull.Reruns {
+		before.Checks, before.Reruns = nil, report.Pull.Reruns
+	}
 	after, reportErr := p.Reporter.Report(ctx, report, before)
 	if reportErr == nil {
 		after.BaseTip = report.BaseTip

@@ -150,7 +150,7 @@ func rerun(p *payload, e *reconcile.Event, c *check) error {
 	if c == nil {
 		return errors.New("it has no check")
 	}
-	e.Repos = []reconcile.Repo{repo}
+	e.Repos, e.Rerun = []reconcile.Repo{repo}, true
 	pulls := c.PullRequests
 	if len(pulls) == 0 && c.Suite != nil {
 		pulls = c.Suite.PullRequests

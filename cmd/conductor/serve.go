@@ -183,8 +183,12 @@ func (s *server) startQueue(ctx context.Context, app *github.App) (err error) {
 	return nil
 }
 
+// keepDeliveries is how long worked deliveries are remembered: longer than the
+// three days (seven on an Enterprise Server) that GitHub redelivers them.
+const keepDeliveries = 8 * 24 * time.Hour
+
 // startSweeper looks at everything once now, for what was missed while nobody
-// listened, and then at every interval.
+// listened, and then at every interval. It also forgets old deliveries.
 func (s *server) startSweeper(ctx context.Context, installation *reconcile.Installation) {
 	ctx, s.sweep = context.WithCancel(ctx)
 	s.swept = make(chan struct{})
@@ -195,6 +199,9 @@ func (s *server) startSweeper(ctx context.Context, installation *reconcile.Insta
 		for {
 			if err := installation.Sweep(ctx); err != nil && ctx.Err() == nil {
 				s.logger.Error("sweep", "err", err)
+			}
+			if _, err := s.db.Prune(ctx, time.Now().Add(-keepDeliveries)); err != nil && ctx.Err() == nil {
+				s.logger.Error("prune deliveries", "err", err)
 			}
 			select {
 			case <-ctx.Done():
@@ -225,7 +232,7 @@ func (s *server) startIntake(listener net.Listener) error {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	s.http = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}

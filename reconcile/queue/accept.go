@@ -199,6 +199,11 @@ func (b *batch) take(ctx context.Context, t *state.Tx, e reconcile.Event) (Accep
 		return Accepted{}, err
 	}
 	for _, key := range keys {
+		if e.Rerun && key.Kind == reconcile.KeyPull {
+			if err := t.AskRerun(ctx, key.Repo, key.Number); err != nil {
+				return Accepted{}, err
+			}
+		}
 		m, err := b.raise(ctx, t, key, priorityOf(key), true)
 		if err != nil {
 			return Accepted{}, err

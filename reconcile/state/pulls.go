@@ -13,7 +13,8 @@ import (
 // Pull gives what is known of a pull request.
 func (d *DB) Pull(ctx context.Context, repo reconcile.RepoID, number int) (reconcile.PullRequest, bool, error) {
 	var facts string
-	err := d.read.QueryRowContext(ctx, `SELECT facts FROM pull_requests WHERE repo = $1 AND number = $2`, repo, number).Scan(&facts)
+	var reruns int
+	err := d.read.QueryRowContext(ctx, `SELECT facts, reruns FROM pull_requests WHERE repo = $1 AND number = $2`, repo, number).Scan(&facts, &reruns)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return reconcile.PullRequest{}, false, nil
@@ -24,6 +25,7 @@ func (d *DB) Pull(ctx context.Context, repo reconcile.RepoID, number int) (recon
 	if err := json.Unmarshal([]byte(facts), &p); err != nil {
 		return reconcile.PullRequest{}, false, fmt.Errorf("read pull request %s#%d: %w", repo, number, err)
 	}
+	p.Reruns = reruns
 	return p, true, nil
 }
 
@@ -69,6 +71,12 @@ func (t *Tx) SavePull(ctx context.Context, repo reconcile.RepoID, p reconcile.Pu
 	return err
 }
 
+// AskRerun notes that fresh check runs were asked for on a pull request.
+func (t *Tx) AskRerun(ctx context.Context, repo reconcile.RepoID, number int64) error {
+	_, err := t.exec(ctx, "ask for a rerun", `UPDATE pull_requests SET reruns = reruns + 1 WHERE repo = $1 AND number = $2`, repo, number)
+	return err
+}
+
 // OpenPullsAt lists the numbers of the open pull requests whose head is a commit.
 func (t *Tx) OpenPullsAt(ctx context.Context, repo reconcile.RepoID, head reconcile.CommitSHA) ([]int, error) {
 	return collect(ctx, t.tx, "find pull requests by head", func(rows *sql.Rows) (n int, err error) {
@@ -82,8 +90,8 @@ func (d *DB) Reported(ctx context.Context, repo reconcile.RepoID, number int) (r
 	var r reconcile.Reported
 	var checks string
 	err := d.read.QueryRowContext(ctx,
-		`SELECT head, base_tip, checks, comment_id, comment_digest FROM reported WHERE repo = $1 AND number = $2`, repo, number).
-		Scan(&r.Head, &r.BaseTip, &checks, &r.CommentID, &r.CommentDigest)
+		`SELECT head, base_tip, reruns, checks, comment_id, comment_digest FROM reported WHERE repo = $1 AND number = $2`, repo, number).
+		Scan(&r.Head, &r.BaseTip, &r.Reruns, &checks, &r.CommentID, &r.CommentDigest)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return reconcile.Reported{}, nil
@@ -104,10 +112,12 @@ func (d *DB) SaveReported(ctx context.Context, repo reconcile.RepoID, number int
 	}
 	return d.Update(ctx, func(t *Tx) error {
 		_, err := t.exec(ctx, "save what was reported", `
-			INSERT INTO reported (repo, number, head, base_tip, checks, comment_id, comment_digest) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (repo, number) DO UPDATE SET head = excluded.head, base_tip = excluded.base_tip, checks = excluded.checks,
+			INSERT INTO reported (repo, number, head, base_tip, reruns, checks, comment_id, comment_digest)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (repo, number) DO UPDATE SET
+				head = excluded.head, base_tip = excluded.base_tip, reruns = excluded.reruns, checks = excluded.checks,
 				comment_id = excluded.comment_id, comment_digest = excluded.comment_digest`,
-			repo, number, r.Head, r.BaseTip, string(checks), r.CommentID, r.CommentDigest)
+			repo, number, r.Head, r.BaseTip, r.Reruns, string(checks), r.CommentID, r.CommentDigest)
 		return err
 	})
 }

@@ -204,6 +204,7 @@ func TestReported_RoundTrips(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, got)
 	want := reconcile.Reported{
+		BaseTip: "b", Reruns: 2,
 		Head: pull(5, t0).HeadSHA, CommentID: 1 << 40, CommentDigest: "ab",
 		Checks: map[string]reconcile.ReportedCheck{"conductor/tenants": {ID: 11, Digest: "cd"}},
 	}

@@ -20,6 +20,7 @@ CREATE TABLE pull_requests (
     merged     BIGINT NOT NULL,
     head_sha   TEXT   NOT NULL,
     updated_at BIGINT NOT NULL,
+    reruns     BIGINT NOT NULL DEFAULT 0,
     facts      TEXT   NOT NULL,
     PRIMARY KEY (repo, number)
 );
@@ -31,6 +32,7 @@ CREATE TABLE reported (
     number         BIGINT NOT NULL,
     head           TEXT   NOT NULL,
     base_tip       TEXT   NOT NULL,
+    reruns         BIGINT NOT NULL,
     checks         TEXT   NOT NULL,
     comment_id     BIGINT NOT NULL,
     comment_digest TEXT   NOT NULL,
