@@ -218,7 +218,7 @@ func newLedgerShow() *cobra.Command {
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), entry)
 			}
-			_, err = io.WriteString(cmd.OutOrStdout(), plain(entry.Page))
+			_, err = io.WriteString(cmd.OutOrStdout(), plain(entryText(entry)))
 			return err
 		},
 	}
