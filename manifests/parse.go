@@ -81,7 +81,7 @@ func Refuse(path, rule, detail string) *File {
 		r, _ = Explain("file/unreadable")
 	}
 	message := r.Summary
-	if detail != "" && !strings.HasPrefix(detail, "it is a ") { // which only says the rule again
+	if detail != "" {
 		message += ": " + clean(detail, 120)
 	}
 	return &File{path: path, opaque: true, refused: true, findings: []found{{Finding: Finding{

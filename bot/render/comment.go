@@ -190,7 +190,7 @@ func (p page) change(c manifests.Change) string {
 	}
 	switch {
 	case c.Kind == manifests.Opaque:
-		row += ": " + p.place(c.File, c.Line) + " changed, but can't be read, so its meaning is unknown"
+		row += ": " + p.place(c.File, c.Line) + " changed in a way that can't be judged"
 	default:
 		row += ": " + string(c.Kind) + " " + prose(c.Resource)
 	}

@@ -83,7 +83,7 @@ func (t *terminal) changes(changes []manifests.Change) {
 			line += " in " + clean(string(c.Environment), maxName)
 		}
 		if c.Kind == manifests.Opaque {
-			line += ": " + clean(c.File, maxName) + " changed, but can't be read"
+			line += ": " + clean(c.File, maxName) + " changed in a way that can't be judged"
 		} else {
 			line += ": " + string(c.Kind) + " " + clean(c.Resource, maxName)
 		}

@@ -180,7 +180,7 @@ func list(ctx context.Context, root string) ([]found, error) {
 
 func readFile(root string, f found, parse parser) (*manifests.File, error) {
 	if f.symlink {
-		return manifests.Refuse(f.name, "file/symlink", "it is a symbolic link"), nil
+		return manifests.Refuse(f.name, "file/symlink", ""), nil
 	}
 	full := filepath.Join(root, filepath.FromSlash(f.name))
 	info, err := os.Lstat(full)

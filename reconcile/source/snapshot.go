@@ -155,9 +155,9 @@ func (r *treeReader) folder(ctx context.Context, at string, hash plumbing.Hash, 
 			f.slots = append(f.slots, &slot{sub: sub})
 		case !manifests.Selects(name):
 		case entry.Mode == filemode.Symlink:
-			f.slots = append(f.slots, &slot{file: manifests.Refuse(name, "file/symlink", "it is a symbolic link")})
+			f.slots = append(f.slots, &slot{file: manifests.Refuse(name, "file/symlink", "")})
 		case entry.Mode == filemode.Submodule:
-			f.slots = append(f.slots, &slot{file: manifests.Refuse(name, "file/submodule", "it is a submodule")})
+			f.slots = append(f.slots, &slot{file: manifests.Refuse(name, "file/submodule", "")})
 		default:
 			if err := r.blob(f, name, entry.Hash); err != nil {
 				return nil, err
