@@ -6,6 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/conductor-dev/conductor/manifests"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -24,13 +28,12 @@ func changePage(p *Public, c *Change) []byte {
 	name := EntryName(c.Number)
 	fmt.Fprintf(&b, "# %s: %s\n\n", name, md(orElse(c.Subject, "(no subject)")))
 	fmt.Fprintf(&b, "%s\n\n", sentence(c))
-	b.WriteString("| | |\n| --- | --- |\n")
+	fmt.Fprintf(&b, "| Repository | %s |\n| --- | --- |\n", link(md(c.Repository.Name), c.Repository.URL))
 	row := func(k, v string) {
 		if v != "" {
 			fmt.Fprintf(&b, "| %s | %s |\n", k, v)
 		}
 	}
-	row("Repository", link(md(c.Repository.Name), c.Repository.URL))
 	row("Branch", code(c.Branch))
 	row("Commit", commitLink(c.Repository.URL, c.Commit))
 	row("Before", commitLink(c.Repository.URL, c.Previous))
@@ -48,6 +51,7 @@ func changePage(p *Public, c *Change) []byte {
 	row("Merged", stamp(c.MergedAt))
 	row("Recorded", stamp(c.RecordedAt))
 	row("Not known", each(c.Unknown, md))
+	row("Dropped from the branch", each(c.Rewrote, code))
 	writeSemantic(&b, c)
 	writeReviews(&b, c)
 	writeChecks(&b, c)
@@ -59,28 +63,34 @@ func changePage(p *Public, c *Change) []byte {
 // sentence says in one line who did what, how, and whether it was approved.
 func sentence(c *Change) string {
 	who := c.Author
-	verb := "committed"
+	verb := "committed this"
 	if c.Merger != nil {
 		who = *c.Merger
 	}
 	switch c.Method {
-	case MethodMerge, MethodSquash, MethodRebase:
-		verb = "merged (" + string(c.Method) + ")"
+	case MethodMerge:
+		verb = "merged this"
+	case MethodSquash:
+		verb = "squashed and merged this"
+	case MethodRebase:
+		verb = "rebased and merged this"
 	case MethodDirectPush:
-		verb = "pushed directly, without a pull request,"
+		verb = "pushed this directly, without a pull request,"
 	}
 	approval := "Who reviewed it is not known."
 	if c.Reviews != nil {
-		n := 0
+		approval = "**Nobody approved what was merged.**"
+		var approvers []string
 		for _, r := range c.Reviews {
 			if r.ApprovedFinalHead {
-				n++
+				approvers = append(approvers, person(r.Reviewer))
 			}
 		}
-		approval = map[bool]string{true: "**Nobody approved what was merged.**",
-			false: fmt.Sprintf("%d approved exactly what was merged.", n)}[n == 0]
+		if len(approvers) > 0 {
+			approval = strings.Join(approvers, ", ") + " approved exactly what was merged."
+		}
 	}
-	return fmt.Sprintf("%s %s this on %s. %s", person(who), verb, c.MergedAt.UTC().Format("2 January 2006"), approval)
+	return fmt.Sprintf("%s %s on %s. %s", person(who), verb, c.MergedAt.UTC().Format("2 January 2006"), approval)
 }
 
 func writeSemantic(b *strings.Builder, c *Change) {
@@ -101,7 +111,7 @@ func writeSemantic(b *strings.Builder, c *Change) {
 		}
 		fmt.Fprintf(b, ", %s\n", code(s.File))
 		for _, d := range s.Details {
-			fmt.Fprintf(b, "  - %s\n", md(d))
+			fmt.Fprintf(b, "  - %s\n", md(strings.ReplaceAll(d, " -> ", " → ")))
 		}
 	}
 	if c.SemanticOmitted > 0 {
@@ -159,14 +169,37 @@ func writeCost(b *strings.Builder, c *Change) {
 	if len(c.Cost) == 0 {
 		return
 	}
-	b.WriteString("\n## Estimated cost, per month\n\n| Environment | Before | After | |\n| --- | ---: | ---: | --- |\n")
+	b.WriteString("\n## Estimated cost, per month\n\n| Environment | Before | After | Change | |\n| --- | ---: | ---: | ---: | --- |\n")
 	for _, d := range c.Cost {
 		bound := ""
 		if d.LowerBound {
 			bound = "at least: something has no price"
 		}
-		fmt.Fprintf(b, "| %s | %s %s | %s %s | %s |\n", md(d.Environment), md(d.Before), md(d.Currency), md(d.After), md(d.Currency), bound)
+		before, after, change := amounts(d)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", md(orElse(d.Environment, "unassigned")), before, after, change, bound)
 	}
+}
+
+// amounts prints a cost rounded to cents; the statement has it exactly. What isn't
+// a number is shown as it stands there.
+func amounts(d CostDelta) (before, after, change string) {
+	b, errB := decimal.NewFromString(clip(d.Before, 60))
+	a, errA := decimal.NewFromString(clip(d.After, 60))
+	if errB != nil || errA != nil || b.Exponent() > 30 || a.Exponent() > 30 {
+		return md(d.Before), md(d.After), ""
+	}
+	was, is := manifests.Money{Amount: b, Currency: d.Currency}, manifests.Money{Amount: a, Currency: d.Currency}
+	return money(was.String()), money(is.String()), money(is.Sub(was).Signed())
+}
+
+// money escapes what a currency's name could bring; digits and signs stay readable.
+func money(s string) string {
+	for _, r := range s {
+		if !strings.ContainsRune("0123456789.,+-$ ", r) && (r < 'A' || r > 'Z') {
+			return md(s)
+		}
+	}
+	return s
 }
 
 func writeEvidence(b *strings.Builder, p *Public, c *Change) {
@@ -179,6 +212,9 @@ func writeEvidence(b *strings.Builder, p *Public, c *Change) {
 	case c.Diff.SHA256 != "":
 		fmt.Fprintf(b, "- the diff (%d bytes, %s, +%d −%d) is not stored here; SHA-256 `%s`\n",
 			c.Diff.Bytes, files(c.Diff.Files), c.Diff.Additions, c.Diff.Deletions, c.Diff.SHA256)
+	}
+	if len(c.Diff.Withheld) > 0 {
+		fmt.Fprintf(b, "- withheld from the diff, because they hold a Secret or can't be read: %s\n", each(c.Diff.Withheld, code))
 	}
 	fmt.Fprintf(b, "- [%s.json](%s.json): the signed statement\n", name, name)
 	fmt.Fprintf(b, "- [%s.sigstore.json](%s.sigstore.json): signature and proof of inclusion, a Sigstore bundle\n", name, name)
