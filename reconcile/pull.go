@@ -49,8 +49,9 @@ func (e *MovedError) Error() string {
 	return fmt.Sprintf("head moved from %s to %s while it was judged", e.From.Short(), e.To.Short())
 }
 
-// RetryAfter asks for the next try at once.
-func (e *MovedError) RetryAfter() time.Duration { return 0 }
+// maxMoves is how often a head that moves while it is judged is followed at once:
+// somebody who pushes again and again is waited for.
+const maxMoves = 3
 
 // Reconcile brings one pull request's checks and comment up to date.
 func (p *Pull) Reconcile(ctx context.Context, key Key) error {
@@ -58,6 +59,17 @@ func (p *Pull) Reconcile(ctx context.Context, key Key) error {
 	if err != nil || !watched {
 		return err
 	}
+	for range maxMoves {
+		var moved *MovedError
+		if err = p.once(ctx, repo, key); !errors.As(err, &moved) {
+			break
+		}
+	}
+	return err
+}
+
+// once judges the head as it is now, and reports unless it moved meanwhile.
+func (p *Pull) once(ctx context.Context, repo Repo, key Key) error {
 	pull, err := p.facts(ctx, repo, int(key.Number))
 	if err != nil || pull.State != "open" {
 		return ignoreMissing(err)

@@ -86,7 +86,7 @@ func runCheck(ctx context.Context, out io.Writer, path string, f checkFlags) err
 	// A short life with much short-lived memory: collecting rarely halves the time
 	// of a large tree, and the limit keeps it from growing without bound.
 	debug.SetGCPercent(400)
-	debug.SetMemoryLimit(400 << 20)
+	debug.SetMemoryLimit(280 << 20)
 	verdict, err := judge(ctx, root, f)
 	if err != nil {
 		return err

@@ -155,7 +155,7 @@ func (w *world) configure(writer hub.User) {
 	w.env = append(os.Environ(), "CONDUCTOR_LEDGER_PASSWORD="+random(w.t), "CONDUCTOR_LEDGER_TOKEN="+writer.Token)
 	w.config = file("conductor.yaml", fmt.Sprintf(`listen: %s
 stateDir: %s
-sweepEvery: 1s
+sweepEvery: %s
 github:
   url: %s
   appId: %d
@@ -165,12 +165,20 @@ ledger:
   remote: %s
   keysDir: %s
 log: {level: debug, format: text}
-`, w.address, filepath.Join(dir, "state"), w.hub.URL(), w.app.ID, file("app.pem", string(w.app.PrivateKeyPEM)),
+`, w.address, filepath.Join(dir, "state"), sweepEvery(w.t), w.hub.URL(), w.app.ID, file("app.pem", string(w.app.PrivateKeyPEM)),
 		file("webhook.secret", w.secret), w.audit.CloneURL, filepath.Join(dir, "keys")))
 	init := exec.Command(binary, "ledger", "init", w.audit.CloneURL, "--keys", filepath.Join(dir, "keys"))
 	init.Env = w.env
 	out, err := init.CombinedOutput()
 	require.NoError(w.t, err, string(out))
+}
+
+// sweepEvery lets tests wait for little, and benchmarks measure events alone.
+func sweepEvery(t testing.TB) time.Duration {
+	if _, benchmark := t.(*testing.B); benchmark {
+		return 5 * time.Minute
+	}
+	return time.Second
 }
 
 // bot is a running conductor serve.
