@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/conductor-dev/conductor/ledger"
 )
 
 // Config is the configuration of conductor serve: a YAML file, over which
@@ -54,6 +56,9 @@ type LedgerConfig struct {
 	PasswordFile string `yaml:"passwordFile"`
 	// TokenFile holds a token with contents:write on the audit repository alone.
 	TokenFile string `yaml:"tokenFile"`
+	// PushInterval is the least time between two pushes; entries wait for the next
+	// one. GitHub advises at most 6 pushes a minute to a repository.
+	PushInterval Duration `yaml:"pushInterval"`
 	// Backfill records the whole history of newly watched branches.
 	Backfill bool `yaml:"backfill"`
 }
@@ -82,7 +87,7 @@ func defaultConfig() Config {
 		Listen:     ":8080",
 		StateDir:   "conductor-state",
 		GitHub:     GitHubConfig{URL: "https://github.com"},
-		Ledger:     LedgerConfig{Origin: "audit.conductor.local"},
+		Ledger:     LedgerConfig{Origin: ledger.DefaultOrigin, PushInterval: Duration(10 * time.Second)},
 		SweepEvery: Duration(5 * time.Minute),
 		Log:        LogConfig{Format: "json"},
 	}
@@ -208,6 +213,7 @@ func (c *Config) problems() []string {
 	missing(len(c.GitHub.WebhookSecretFiles) > 2, "github.webhookSecretFiles: at most two, the new secret and the old one")
 	missing(c.Ledger.Remote == "", "ledger.remote is missing: a folder for a local audit repository, or an HTTPS URL")
 	missing(c.Ledger.KeysDir == "", "ledger.keysDir is missing: 'conductor ledger init' makes the keys")
+	missing(c.Ledger.PushInterval < 0 || c.Ledger.PushInterval > Duration(5*time.Minute), "ledger.pushInterval must be between 0s and 5m")
 	missing(c.Listen == "", "listen is empty")
 	missing(c.StateDir == "", "stateDir is empty")
 	missing(c.SweepEvery < Duration(time.Second), "sweepEvery must be at least 1s")
@@ -216,4 +222,7 @@ func (c *Config) problems() []string {
 }
 
 func (c *Config) database() string { return filepath.Join(c.StateDir, "conductor.db") }
-func (c *Config) mirrors() string  { return filepath.Join(c.StateDir, "mirrors") }
+
+// checkpoint is where the last checkpoint is remembered.
+func (c *Config) checkpoint() string { return filepath.Join(c.StateDir, "ledger.checkpoint") }
+func (c *Config) mirrors() string    { return filepath.Join(c.StateDir, "mirrors") }

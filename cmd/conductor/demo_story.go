@@ -132,6 +132,7 @@ func (s *story) prepareLedger(writer hub.User) error {
 	c := &s.server.config
 	c.StateDir = filepath.Join(s.dir, "state")
 	c.GitHub.URL = s.hub.URL()
+	c.Ledger.PushInterval = 0 // the story waits for nothing
 	c.Ledger.Remote, c.Ledger.KeysDir = s.audit.CloneURL, filepath.Join(s.dir, "keys")
 	password, err := randomSecret()
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -106,18 +105,13 @@ func initLedger(ctx context.Context, c LedgerConfig, secrets Secrets) error {
 
 // ensureLedger opens a ledger for writing; a local one that isn't there is made,
 // and notice is told.
-func ensureLedger(ctx context.Context, c LedgerConfig, secrets Secrets, logger *slog.Logger, notice io.Writer) (*ledger.Log, error) {
+func ensureLedger(ctx context.Context, c LedgerConfig, secrets Secrets, o ledger.Options, notice io.Writer) (*ledger.Log, error) {
 	if !isURL(c.Remote) && !exists(c.Remote) {
 		if err := initLedger(ctx, c, secrets); err != nil {
 			return nil, fmt.Errorf("make a ledger at %s: %w", c.Remote, err)
 		}
 		fmt.Fprintf(notice, "made a new ledger at %s, with its keys in %s\n", c.Remote, c.KeysDir)
 	}
-	return openLedger(ctx, c, secrets, logger)
-}
-
-// openLedger opens the audit repository for writing.
-func openLedger(ctx context.Context, c LedgerConfig, secrets Secrets, logger *slog.Logger) (*ledger.Log, error) {
 	keys, err := ledger.LoadKeys(c.KeysDir, secrets.LedgerPassword)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usageError{fmt.Errorf("no signing keys in %s: name their folder, or make a ledger with 'conductor ledger init': %w", c.KeysDir, err)}
@@ -125,7 +119,8 @@ func openLedger(ctx context.Context, c LedgerConfig, secrets Secrets, logger *sl
 	if err != nil {
 		return nil, usageError{fmt.Errorf("read the keys: %w", err)}
 	}
-	return ledger.Open(ctx, c.Remote, keys, ledger.Options{Auth: ledgerAuth(secrets.LedgerToken), Logger: logger})
+	o.Auth, o.Interval = ledgerAuth(secrets.LedgerToken), time.Duration(c.PushInterval)
+	return ledger.Open(ctx, c.Remote, keys, o)
 }
 
 // ledgerAuth gives git a token over HTTPS; nil where there is none.

@@ -76,10 +76,11 @@ func runReconcile(ctx context.Context, out, progress io.Writer, f reconcileFlags
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	log, err := ensureLedger(ctx, config, secrets, logger, progress)
+	log, err := ensureLedger(ctx, config, secrets, ledger.Options{Logger: logger}, progress)
 	if err != nil {
 		return err
 	}
+	defer log.Close()
 	loop := &reconcile.Branch{
 		Ledger: log, Mirrors: mirrors, Now: time.Now, Logger: logger, Backfill: true, Since: since,
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,13 +138,47 @@ func (s *server) Start(ctx context.Context, listener net.Listener) (err error) {
 	if err != nil {
 		return usageError{fmt.Errorf("github: %w", err)}
 	}
-	if s.ledger, err = ensureLedger(ctx, s.config.Ledger, s.secrets, s.logger, os.Stderr); err != nil {
+	if err := s.openLedger(ctx); err != nil {
 		return fmt.Errorf("open the ledger: %w", err)
 	}
 	if err := s.startQueue(ctx, app); err != nil {
 		return err
 	}
 	return s.startIntake(listener)
+}
+
+// openLedger opens the ledger where it was left: one that doesn't extend the last
+// checkpoint that this bot saw was rewritten, and is refused.
+func (s *server) openLedger(ctx context.Context) error {
+	seen, err := os.ReadFile(s.config.checkpoint())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the last checkpoint: %w", err)
+	}
+	s.ledger, err = ensureLedger(ctx, s.config.Ledger, s.secrets, ledger.Options{Logger: s.logger, Seen: seen}, os.Stderr)
+	return err
+}
+
+// remembering is a ledger whose last checkpoint survives a restart.
+type remembering struct {
+	*ledger.Log
+	path string
+	mu   sync.Mutex // held while the file is written
+}
+
+// Append appends and remembers the checkpoint that it gave. A checkpoint that
+// can't be written is no reason to append again: the next one replaces it.
+func (r *remembering) Append(ctx context.Context, b ledger.Batch) ([]ledger.Receipt, error) {
+	receipts, err := r.Log.Append(ctx, b)
+	if err != nil {
+		return receipts, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fresh := r.path + ".new"
+	if err := os.WriteFile(fresh, r.Checkpoint(), 0o600); err == nil {
+		_ = os.Rename(fresh, r.path)
+	}
+	return receipts, nil
 }
 
 // startQueue wires the loops to the queue and starts both it and the sweeper.
@@ -153,7 +189,7 @@ func (s *server) startQueue(ctx context.Context, app *github.App) (err error) {
 		Now: time.Now, Logger: s.logger,
 	}
 	branch := &reconcile.Branch{
-		Ledger: s.ledger, Mirrors: mirrors, Credentials: app, Facts: &reconcile.Facts{Forge: app, Now: time.Now},
+		Ledger: &remembering{Log: s.ledger, path: s.config.checkpoint()}, Mirrors: mirrors, Credentials: app, Facts: &reconcile.Facts{Forge: app, Now: time.Now},
 		Now: time.Now, Logger: s.logger, Backfill: s.config.Ledger.Backfill,
 	}
 	installation := &reconcile.Installation{Installer: app, Watchlist: s.db, Logger: s.logger}
@@ -269,6 +305,9 @@ func (s *server) Stop(ctx context.Context) error {
 	}
 	if s.queue != nil {
 		errs = append(errs, s.queue.Stop(ctx))
+	}
+	if s.ledger != nil {
+		errs = append(errs, s.ledger.Close())
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())

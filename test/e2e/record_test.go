@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -184,4 +185,29 @@ func TestRecord_EntryPageIsEscaped(t *testing.T) {
 	assert.NotContains(t, page, "<script>")
 	assert.NotContains(t, page, "[x](http://y)")
 	assert.False(t, strings.Contains(page, " @dana "), "nobody is mentioned by an entry")
+}
+
+// Whoever holds the audit repository rolls it back while the bot is down. The bot
+// remembers what it saw, refuses to go on, and overwrites nothing.
+func TestRecord_RefusesALedgerThatWasRolledBack(t *testing.T) {
+	w := newWorld(t)
+	b := w.start()
+	w.install()
+	dir := w.clone(w.dana)
+	for i := range 2 {
+		w.commit(dir, fmt.Sprintf("Change %d", i), map[string]string{fmt.Sprintf("jobs/r%d.yaml", i): job(fmt.Sprintf("r%d", i), "payments")})
+		w.git(dir, "push", "-q", "origin", "main")
+		w.entries(i + 1)
+	}
+	w.eventually("the checkpoint to be remembered", func() bool { return strings.Contains(w.remembered(), "\n3\n") })
+	b.stop(syscall.SIGTERM)
+	w.git(w.audit.GitDir, "update-ref", "refs/heads/main", "main~1")
+	rolledBack := w.git(w.audit.GitDir, "rev-parse", "main")
+
+	cmd := exec.Command(binary, "serve", "--config", w.config)
+	cmd.Env = w.env
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "does not extend what was last seen")
+	assert.Equal(t, rolledBack, w.git(w.audit.GitDir, "rev-parse", "main"))
 }

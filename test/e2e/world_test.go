@@ -164,6 +164,7 @@ github:
 ledger:
   remote: %s
   keysDir: %s
+  pushInterval: 0s
 log: {level: debug, format: text}
 `, w.address, filepath.Join(dir, "state"), sweepEvery(w.t), w.hub.URL(), w.app.ID, file("app.pem", string(w.app.PrivateKeyPEM)),
 		file("webhook.secret", w.secret), w.audit.CloneURL, filepath.Join(dir, "keys")))
@@ -243,6 +244,12 @@ func (w *world) eventually(what string, done func() bool) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// remembered is the checkpoint that the bot keeps for its next start.
+func (w *world) remembered() string {
+	data, _ := os.ReadFile(filepath.Join(filepath.Dir(w.config), "state", "ledger.checkpoint"))
+	return string(data)
 }
 
 // git runs git in a folder and returns what it prints.
