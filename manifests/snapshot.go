@@ -46,20 +46,6 @@ func (s *Snapshot) Files() []*File { return slices.Clone(s.files) }
 // Len is the number of files.
 func (s *Snapshot) Len() int { return len(s.files) }
 
-// Tenants lists the tenants that the snapshot declares, in file order; of
-// duplicates the first.
-func (s *Snapshot) Tenants() []Tenant {
-	var out []Tenant
-	seen := map[TenantID]bool{}
-	for _, r := range s.own() {
-		if t, ok := r.own.(*Tenant); ok && !seen[t.ID] {
-			seen[t.ID] = true
-			out = append(out, *t)
-		}
-	}
-	return out
-}
-
 // own lists the resources of conductor.dev and autoscalers, in file order.
 func (s *Snapshot) own() []*resource {
 	var out []*resource

@@ -19,13 +19,6 @@ func RepoOf(r *gh.Repository, installation int64) reconcile.Repo {
 	})
 }
 
-// PushRepoOf is RepoOf for push events, whose repository is a type of its own.
-func PushRepoOf(r *gh.PushEventRepository, installation int64) reconcile.Repo {
-	return repo(r.GetID(), r.GetOwner(), r.GetName(), r.GetFullName(), reconcile.Repo{
-		Installation: installation, DefaultBranch: r.GetDefaultBranch(), CloneURL: r.GetCloneURL(), HTMLURL: r.GetHTMLURL(),
-	})
-}
-
 func repo(id int64, owner *gh.User, name, fullName string, out reconcile.Repo) reconcile.Repo {
 	if id > 0 {
 		out.ID = repoID(id)

@@ -131,8 +131,6 @@ func TestRepoOf_FromEveryShapeOfPayload(t *testing.T) {
 	owner := &gh.User{Login: gh.String("acme")}
 	assert.Equal(t, want, RepoOf(&gh.Repository{ID: gh.Int64(7), Owner: owner, Name: gh.String("shop"), DefaultBranch: gh.String("main"),
 		CloneURL: gh.String("https://h/acme/shop.git"), HTMLURL: gh.String("https://h/acme/shop")}, 5))
-	assert.Equal(t, want, PushRepoOf(&gh.PushEventRepository{ID: gh.Int64(7), Owner: &gh.User{Name: gh.String("acme")}, FullName: gh.String("acme/shop"),
-		Name: gh.String("shop"), DefaultBranch: gh.String("main"), CloneURL: gh.String("https://h/acme/shop.git"), HTMLURL: gh.String("https://h/acme/shop")}, 5))
 	assert.Equal(t, reconcile.Repo{ID: "7", Installation: 5, Owner: "acme", Name: "shop"},
 		RepoOf(&gh.Repository{ID: gh.Int64(7), FullName: gh.String("acme/shop")}, 5))
 	assert.Equal(t, reconcile.Repo{}, RepoOf(nil, 0))

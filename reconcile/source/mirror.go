@@ -204,15 +204,6 @@ func (m *Mirror) Resolve(rev string) (CommitSHA, error) {
 	return CommitSHA(hash.String()), nil
 }
 
-// Root is the folder of the work tree; an error for bare repositories.
-func (m *Mirror) Root() (string, error) {
-	tree, err := m.repo.Worktree()
-	if err != nil {
-		return "", err
-	}
-	return tree.Filesystem.Root(), nil
-}
-
 func (m *Mirror) commit(sha CommitSHA) (*object.Commit, error) {
 	c, err := m.repo.CommitObject(sha.hash())
 	if err != nil {

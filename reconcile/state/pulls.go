@@ -121,24 +121,3 @@ func (d *DB) SaveReported(ctx context.Context, repo reconcile.RepoID, number int
 		return err
 	})
 }
-
-// Examined gives the last commit of a branch that was examined, as a memo: the
-// ledger's cursor is the truth. "" when none is known.
-func (d *DB) Examined(ctx context.Context, repo reconcile.RepoID, branch string) (reconcile.CommitSHA, error) {
-	var sha reconcile.CommitSHA
-	err := d.read.QueryRowContext(ctx, `SELECT examined FROM branches WHERE repo = $1 AND branch = $2`, repo, branch).Scan(&sha)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("read examined commit of %s %s: %w", repo, branch, err)
-	}
-	return sha, nil
-}
-
-// SaveExamined stores the last commit of a branch that was examined.
-func (d *DB) SaveExamined(ctx context.Context, repo reconcile.RepoID, branch string, sha reconcile.CommitSHA) error {
-	return d.Update(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "save examined commit", `
-			INSERT INTO branches (repo, branch, examined) VALUES ($1, $2, $3)
-			ON CONFLICT (repo, branch) DO UPDATE SET examined = excluded.examined`, repo, branch, sha)
-		return err
-	})
-}

@@ -12,7 +12,7 @@ import (
 const repoColumns = `id, installation, owner, name, default_branch, clone_url, html_url`
 
 // Repo gives a repository that the state knows, and whether it is watched: false
-// for one that is unknown, suspended or removed. A known repository is filled in
+// for one that is unknown or removed. A known repository is filled in
 // either way.
 func (d *DB) Repo(ctx context.Context, id reconcile.RepoID) (reconcile.Repo, bool, error) {
 	var r reconcile.Repo
@@ -32,13 +32,6 @@ func (d *DB) Repo(ctx context.Context, id reconcile.RepoID) (reconcile.Repo, boo
 func (d *DB) Repos(ctx context.Context) ([]reconcile.Repo, error) {
 	return collect(ctx, d.read, "list repositories", scanRepo,
 		`SELECT `+repoColumns+` FROM repositories WHERE status = 'active' ORDER BY id`)
-}
-
-// ReposOf lists the repositories of an installation that are watched or suspended,
-// by id.
-func (d *DB) ReposOf(ctx context.Context, installation int64) ([]reconcile.Repo, error) {
-	return collect(ctx, d.read, "list repositories of installation", scanRepo,
-		`SELECT `+repoColumns+` FROM repositories WHERE installation = $1 AND status <> 'removed' ORDER BY id`, installation)
 }
 
 func scanRepo(rows *sql.Rows) (r reconcile.Repo, err error) {
@@ -64,7 +57,7 @@ func (d *DB) SaveRepos(ctx context.Context, repos []reconcile.Repo) error {
 }
 
 // NoteRepo stores what an event says of a repository. It doesn't make a removed or
-// suspended repository watched again: the event may be older than the removal.
+// removed repository watched again: the event may be older than the removal.
 // Empty fields keep what was known.
 func (t *Tx) NoteRepo(ctx context.Context, r reconcile.Repo) error {
 	if r.ID == "" {
@@ -92,19 +85,5 @@ func (d *DB) RemoveRepos(ctx context.Context, ids []reconcile.RepoID) error {
 			}
 		}
 		return nil
-	})
-}
-
-// SuspendInstallation stops watching an installation's repositories, or watches
-// the suspended ones again.
-func (d *DB) SuspendInstallation(ctx context.Context, installation int64, suspended bool) error {
-	from, to := "suspended", "active"
-	if suspended {
-		from, to = "active", "suspended"
-	}
-	return d.Update(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "suspend installation",
-			`UPDATE repositories SET status = $1 WHERE installation = $2 AND status = $3`, to, installation, from)
-		return err
 	})
 }

@@ -120,24 +120,6 @@ func TestRepos_EventDoesNotResurrectRemovedRepository(t *testing.T) {
 	assert.True(t, watched, "the forge shows it again")
 }
 
-func TestRepos_SuspendedInstallationIsNotWatched(t *testing.T) {
-	db := open(t)
-	require.NoError(t, db.SaveRepos(t.Context(), []reconcile.Repo{repo("1"), repo("2")}))
-	require.NoError(t, db.RemoveRepos(t.Context(), []reconcile.RepoID{"2"}))
-	require.NoError(t, db.SuspendInstallation(t.Context(), 7, true))
-	repos, err := db.Repos(t.Context())
-	require.NoError(t, err)
-	assert.Empty(t, repos)
-	known, err := db.ReposOf(t.Context(), 7)
-	require.NoError(t, err)
-	assert.Len(t, known, 1)
-
-	require.NoError(t, db.SuspendInstallation(t.Context(), 7, false))
-	repos, err = db.Repos(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, []reconcile.Repo{repo("1")}, repos, "what was removed stays removed")
-}
-
 func pull(n int, updated time.Time) reconcile.PullRequest {
 	return reconcile.PullRequest{
 		Number: n, Title: "Grow \u2728", Author: ledger.Person{Login: "mona", ID: 3}, State: "open", BaseRef: "main",
@@ -213,18 +195,6 @@ func TestReported_RoundTrips(t *testing.T) {
 	got, err = db.Reported(t.Context(), "1", 5)
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
-}
-
-func TestExamined_RoundTrips(t *testing.T) {
-	db := open(t)
-	sha, err := db.Examined(t.Context(), "1", "main")
-	require.NoError(t, err)
-	assert.Empty(t, sha)
-	require.NoError(t, db.SaveExamined(t.Context(), "1", "main", "a"))
-	require.NoError(t, db.SaveExamined(t.Context(), "1", "main", "b"))
-	sha, err = db.Examined(t.Context(), "1", "main")
-	require.NoError(t, err)
-	assert.EqualValues(t, "b", sha)
 }
 
 func update(t *testing.T, db *state.DB, do func(ctx context.Context, tx *state.Tx) error) {

@@ -8,7 +8,7 @@ CREATE TABLE repositories (
     default_branch TEXT   NOT NULL,
     clone_url      TEXT   NOT NULL,
     html_url       TEXT   NOT NULL,
-    status         TEXT   NOT NULL CHECK (status IN ('active', 'suspended', 'removed'))
+    status         TEXT   NOT NULL CHECK (status IN ('active', 'removed'))
 );
 CREATE INDEX repositories_installation ON repositories (installation);
 
@@ -37,13 +37,6 @@ CREATE TABLE reported (
     comment_id     BIGINT NOT NULL,
     comment_digest TEXT   NOT NULL,
     PRIMARY KEY (repo, number)
-);
-
-CREATE TABLE branches (
-    repo     TEXT NOT NULL,
-    branch   TEXT NOT NULL,
-    examined TEXT NOT NULL,
-    PRIMARY KEY (repo, branch)
 );
 
 CREATE TABLE deliveries (
