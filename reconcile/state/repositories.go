@@ -56,9 +56,8 @@ func (d *DB) SaveRepos(ctx context.Context, repos []reconcile.Repo) error {
 	})
 }
 
-// NoteRepo stores what an event says of a repository. It doesn't make a removed or
-// removed repository watched again: the event may be older than the removal.
-// Empty fields keep what was known.
+// NoteRepo stores what an event says of a repository. It doesn't make a removed
+// repository watched again: the event may be older than the removal. Empty fields keep what was known.
 func (t *Tx) NoteRepo(ctx context.Context, r reconcile.Repo) error {
 	if r.ID == "" {
 		return errors.New("save repository: it has no id")

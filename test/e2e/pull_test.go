@@ -3,11 +3,13 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-github/v60/github"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/yuin/goldmark"
@@ -240,4 +242,40 @@ func TestPullRequest_MergedKeepsItsVerdict(t *testing.T) {
 			assert.Equal(t, "failure", latest.GetConclusion())
 		})
 	}
+}
+
+// A pull request from a fork is judged like any other: its head is fetched from the
+// base repository, and events name no pull request for it.
+func TestPullRequest_FromAFork(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.install()
+	user, err := w.hub.CreateUser("eve")
+	require.NoError(t, err)
+	eve := w.client(user)
+	fork, _, err := eve.api.Repositories.CreateFork(context.Background(), w.repo.Owner, w.repo.Name, nil)
+	var accepted *github.AcceptedError
+	if err != nil {
+		require.ErrorAs(t, err, &accepted)
+	}
+	w.eventually("the fork", func() bool { _, there := w.hub.Repo("eve/shop"); return there })
+	copied, _ := w.hub.Repo("eve/shop")
+	assert.NotEqual(t, w.repo.ID, copied.ID, fork)
+
+	dir := filepath.Join(t.TempDir(), "fork")
+	w.git(".", "clone", "-q", strings.Replace(copied.CloneURL, "http://", "http://eve:"+eve.Token+"@", 1), dir)
+	w.git(dir, "checkout", "-q", "-b", "evil")
+	head := w.commit(dir, "From outside", map[string]string{"jobs/fork.yaml": job("fork", "")})
+	w.git(dir, "push", "-q", "origin", "evil")
+	pull, _, err := eve.api.PullRequests.Create(context.Background(), w.repo.Owner, w.repo.Name, &github.NewPullRequest{
+		Title: github.String("From outside"), Head: github.String("eve:evil"), Base: github.String("main"),
+	})
+	require.NoError(t, err)
+	run := w.checks(head)["conductor/tenants"]
+	assert.Equal(t, "failure", run.GetConclusion())
+	w.eventually("the comment", func() bool { return len(w.comments(pull.GetNumber())) == 1 })
+
+	_, err = w.dana.api.Checks.ReRequestCheckRun(context.Background(), w.repo.Owner, w.repo.Name, run.GetID())
+	require.NoError(t, err)
+	w.eventually("a fresh run", func() bool { return w.checks(head)["conductor/tenants"].GetID() != run.GetID() })
 }
