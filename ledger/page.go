@@ -26,7 +26,7 @@ func page(p *Public, e *entry) []byte {
 func changePage(p *Public, c *Change) []byte {
 	var b strings.Builder
 	name := EntryName(c.Number)
-	fmt.Fprintf(&b, "# %s: %s\n\n", name, md(orElse(c.Subject, "(no subject)")))
+	fmt.Fprintf(&b, "# %s: %s\n\n", name, md(title(c)))
 	fmt.Fprintf(&b, "%s\n\n", sentence(c))
 	fmt.Fprintf(&b, "| Repository | %s |\n| --- | --- |\n", link(md(c.Repository.Name), c.Repository.URL))
 	row := func(k, v string) {
@@ -58,6 +58,15 @@ func changePage(p *Public, c *Change) []byte {
 	writeCost(&b, c)
 	writeEvidence(&b, p, c)
 	return []byte(b.String())
+}
+
+// title is what people called the change: the pull request's title, else the
+// commit's.
+func title(c *Change) string {
+	if c.PullRequest != nil && c.PullRequest.Title != "" {
+		return c.PullRequest.Title
+	}
+	return orElse(c.Subject, "(no subject)")
 }
 
 // sentence says in one line who did what, how, and whether it was approved.
@@ -265,7 +274,7 @@ func summary(e *entry, up string) string {
 		tenants, more = tenants[:3], fmt.Sprintf(" and %d more", len(c.Tenants)-3)
 	}
 	return fmt.Sprintf("| [%s](%s) | %s | %s%s | %s | %s %s |\n", name, target,
-		c.MergedAt.UTC().Format("2006-01-02 15:04"), each(tenants, code), more, md(clip(c.Subject, 80)), person(who), md(string(c.Method)))
+		c.MergedAt.UTC().Format("2006-01-02 15:04"), each(tenants, code), more, md(clip(title(c), 80)), person(who), md(string(c.Method)))
 }
 
 const summaryHead = "| Entry | When (UTC) | Tenants | What | Who |\n| --- | --- | --- | --- | --- |\n"
