@@ -8,7 +8,8 @@ import (
 )
 
 // Cursor says how far a branch was examined. Since is where watching began ("" =
-// from the root commit), Through the last examined commit.
+// from the root commit), Through the last examined commit. Both are "" for a branch
+// that had no commit yet when watching began.
 type Cursor struct {
 	Repository     Repository
 	Branch         string
@@ -36,7 +37,7 @@ func (c Cursor) check() error {
 	if err := validRepository(c.Repository); err != nil {
 		return err
 	}
-	if !shaPattern.MatchString(c.Through) || c.Since != "" && !shaPattern.MatchString(c.Since) {
+	if c.Through == "" && c.Since != "" || c.Through != "" && !shaPattern.MatchString(c.Through) || c.Since != "" && !shaPattern.MatchString(c.Since) {
 		return fmt.Errorf("%w: cursor of %s from %q through %q is not between commits", ErrInvalidDraft, c.Repository.ID, clip(c.Since, 50), clip(c.Through, 50))
 	}
 	if c.Branch == "" || len(c.Branch) > 255 || !utf8.ValidString(c.Branch) {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -65,6 +66,9 @@ func (b *Branch) Reconcile(ctx context.Context, repo Repo, branch string) (Outco
 
 	ref := "refs/heads/" + branch
 	refs, err := mirror.Fetch(ctx, ref)
+	if errors.Is(err, source.ErrGone) {
+		return Outcome{}, b.absent(ctx, repo, branch)
+	}
 	if err != nil {
 		return Outcome{}, fmt.Errorf("fetch %s of %s: %w", branch, repo.FullName(), err)
 	}
@@ -126,6 +130,29 @@ func (b *Branch) record(ctx context.Context, mirror *source.Mirror, repo Repo, b
 	return out, nil
 }
 
+// absent handles a branch that isn't there: in an empty repository it is adopted
+// from its beginning, so that the first push is recorded too; a deleted one keeps
+// its cursor and is waited for.
+func (b *Branch) absent(ctx context.Context, repo Repo, branch string) error {
+	_, known, err := b.Ledger.Cursor(ctx, string(repo.ID), branch)
+	if err != nil {
+		return fmt.Errorf("read cursor of %s %s: %w", repo.FullName(), branch, err)
+	}
+	if known {
+		b.Logger.WarnContext(ctx, "watched branch isn't there", "repo", repo.FullName(), "branch", branch)
+		return nil
+	}
+	return b.adopt(ctx, ledger.Cursor{Repository: repository(repo), Branch: branch})
+}
+
+func (b *Branch) adopt(ctx context.Context, cursor ledger.Cursor) error {
+	if _, err := b.Ledger.Append(ctx, ledger.Batch{Cursors: []ledger.Cursor{cursor}}); err != nil {
+		return fmt.Errorf("adopt %s of %s: %w", cursor.Branch, cursor.Repository.Name, err)
+	}
+	b.Logger.InfoContext(ctx, "branch adopted", "repo", cursor.Repository.Name, "branch", cursor.Branch, "from", cursor.Since)
+	return nil
+}
+
 // cursor tells where to go on. A branch without one is adopted: its present tip
 // becomes the cursor, written to the ledger so that every commit from here on is
 // accounted for, unless its history is wanted too.
@@ -142,11 +169,7 @@ func (b *Branch) cursor(ctx context.Context, repo Repo, branch string, tip Commi
 		return cursor, false, nil
 	}
 	cursor.Since, cursor.Through = string(tip), string(tip)
-	if _, err := b.Ledger.Append(ctx, ledger.Batch{Cursors: []ledger.Cursor{cursor}}); err != nil {
-		return cursor, false, fmt.Errorf("adopt %s of %s: %w", branch, repo.FullName(), err)
-	}
-	b.Logger.InfoContext(ctx, "branch adopted", "repo", repo.FullName(), "branch", branch, "from", tip.Short())
-	return cursor, true, nil
+	return cursor, true, b.adopt(ctx, cursor)
 }
 
 func (b *Branch) count(ctx context.Context, out *Outcome, repo Repo, receipts []ledger.Receipt) {

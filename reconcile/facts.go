@@ -41,7 +41,7 @@ var mergeMarks = regexp.MustCompile(`^Merge pull request #\d+ |\(#\d+\)$`)
 // complete fills in the pull request, its people, reviews and checks, and how the
 // commit was merged.
 func (f *Facts) complete(ctx context.Context, mirror *source.Mirror, repo Repo, commit source.Commit, c *ledger.Change) error {
-	pull, found, err := f.pullOf(ctx, repo, commit)
+	pull, found, err := f.pullOf(ctx, repo, c.Branch, commit)
 	if err != nil {
 		return err
 	}
@@ -84,13 +84,15 @@ func (f *Facts) checks(ctx context.Context, repo Repo, sha CommitSHA) ([]ledger.
 }
 
 // pullOf finds the pull request that brought the commit to its branch.
-func (f *Facts) pullOf(ctx context.Context, repo Repo, commit source.Commit) (PullRequest, bool, error) {
+func (f *Facts) pullOf(ctx context.Context, repo Repo, branch string, commit source.Commit) (PullRequest, bool, error) {
 	pulls, err := f.Forge.PullRequestsOf(ctx, repo, commit.SHA)
 	if err != nil {
 		return PullRequest{}, false, fmt.Errorf("find the pull request of %s: %w", commit.SHA.Short(), err)
 	}
 	for _, p := range pulls {
-		if !p.Merged {
+		// A commit that came onto another branch by a pull request, and here by a
+		// push, was pushed here: nobody approved that.
+		if !p.Merged || p.BaseRef != branch {
 			continue
 		}
 		// The list lacks who merged; the pull request itself has it.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-github/v60/github"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -210,4 +212,42 @@ func TestRecord_RefusesALedgerThatWasRolledBack(t *testing.T) {
 	require.Error(t, err)
 	assert.Contains(t, string(out), "does not extend what was last seen")
 	assert.Equal(t, rolledBack, w.git(w.audit.GitDir, "rev-parse", "main"))
+}
+
+// A repository that is empty when the App is installed is watched from its very
+// first commit on.
+func TestRecord_FirstCommitOfAnEmptyRepository(t *testing.T) {
+	w := newWorld(t)
+	empty, err := w.hub.CreateRepo("acme/empty", hub.RepoOptions{})
+	require.NoError(t, err)
+	w.repo = empty
+	w.start()
+	w.install()
+	dir := w.clone(w.dana)
+	w.git(dir, "checkout", "-q", "-b", "main")
+	w.commit(dir, "Begin", map[string]string{"tenants.yaml": tenants, "jobs/a.yaml": job("a", "payments")})
+	w.git(dir, "push", "-q", "origin", "main")
+	assert.Equal(t, "Begin", w.entries(1)[0].Subject)
+	w.verified()
+}
+
+// Commits that a pull request brought to another branch, and a push to this one,
+// are direct pushes here.
+func TestRecord_PushOfAnotherBranchsMergeIsADirectPush(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.install()
+	dir := w.clone(w.dana)
+	w.git(dir, "push", "-q", "origin", "main:develop")
+	w.git(dir, "checkout", "-q", "-b", "feature")
+	w.commit(dir, "Feature", map[string]string{"jobs/f.yaml": job("f", "payments")})
+	w.git(dir, "push", "-q", "origin", "feature")
+	pull, _, err := w.dana.api.PullRequests.Create(context.Background(), w.repo.Owner, w.repo.Name, &github.NewPullRequest{
+		Title: github.String("Feature"), Head: github.String("feature"), Base: github.String("develop"),
+	})
+	require.NoError(t, err)
+	w.merge(pull.GetNumber(), "rebase")
+	w.git(dir, "fetch", "-q", "origin")
+	w.git(dir, "push", "-q", "origin", "origin/develop:refs/heads/main")
+	assert.Equal(t, ledger.MethodDirectPush, w.entries(1)[0].Method)
 }
