@@ -24,7 +24,8 @@ func newInit() *cobra.Command {
 		Use:   "init [DIR]",
 		Short: "Scaffold .conductor.yaml and example manifests in a repository",
 		Long: `Write a commented .conductor.yaml and example manifests (a tenant, budgets, a rate
-card, a workflow) below DIR (default: this folder). Files that exist are left alone.`,
+card, a workflow) below DIR (default: this folder), which is made if it isn't there.
+Files that exist are left alone.`,
 		Example: `  conductor init
   conductor init ~/src/shop && conductor check ~/src/shop`,
 		Args: args(cobra.MaximumNArgs(1)),
@@ -41,8 +42,8 @@ card, a workflow) below DIR (default: this folder). Files that exist are left al
 }
 
 func runInit(out io.Writer, dir string, asJSON bool) error {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return usageError{fmt.Errorf("%s is not a folder: make it first, or name another", dir)}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return usageError{fmt.Errorf("%s is not a folder: name another", dir)}
 	}
 	result := struct {
 		Created []string `json:"created"`
