@@ -35,7 +35,7 @@ func changePage(p *Public, c *Change) []byte {
 		}
 	}
 	row("Branch", code(c.Branch))
-	row("Commit", commitLink(c.Repository.URL, c.Commit))
+	row("Commit", commitLink(c.Repository.URL, c.Commit)+" "+md(c.Subject))
 	row("Before", commitLink(c.Repository.URL, c.Previous))
 	if c.PullRequest != nil {
 		row("Pull request", link(fmt.Sprintf("&#35;%d", c.PullRequest.Number), c.PullRequest.URL)+" "+md(c.PullRequest.Title))
