@@ -117,7 +117,7 @@ func (m *judgement) verdict() Verdict {
 	cost := m.report()
 	m.checkBudgets(&cost)
 	sortFindings(m.findings)
-	v := Verdict{Findings: m.findings, Changes: m.changes, Cost: cost, PolicyDigest: m.judge.digest, Files: m.head.count()}
+	v := Verdict{Findings: m.findings, Changes: m.changes, Cost: cost, PolicyDigest: m.judge.digest, Files: m.head.count(), Compared: m.hasBase}
 	if v.Findings == nil {
 		v.Findings = []Finding{}
 	}

@@ -32,6 +32,8 @@ type Verdict struct {
 	PolicyDigest string `json:"policy_digest"`
 	// Files counts the manifests looked at.
 	Files int `json:"files"`
+	// Compared says that there was a base: Judge made the verdict, not Check.
+	Compared bool `json:"compared"`
 }
 
 // CheckResult is the outcome of one of the two checks with one line on why.

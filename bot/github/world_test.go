@@ -115,7 +115,7 @@ func (w *world) as(u hub.User) *gh.Client {
 
 // failing is a report with n problems; passing one without any.
 func (w *world) failing(n int) reconcile.Report {
-	v := manifests.Verdict{
+	v := manifests.Verdict{Compared: true,
 		Tenants:        manifests.CheckResult{Conclusion: manifests.Failure, Title: fmt.Sprintf("%d problems in 1 file", n)},
 		Budget:         manifests.CheckResult{Conclusion: manifests.Success, Title: "Within budget"},
 		TouchedTenants: []manifests.TenantID{"search"}, Files: 1,
@@ -130,7 +130,7 @@ func (w *world) failing(n int) reconcile.Report {
 }
 
 func (w *world) passing() reconcile.Report {
-	return w.report(manifests.Verdict{Files: 1,
+	return w.report(manifests.Verdict{Compared: true, Files: 1,
 		Tenants: manifests.CheckResult{Conclusion: manifests.Success, Title: "In order"},
 		Budget:  manifests.CheckResult{Conclusion: manifests.Neutral, Title: "Nothing to judge"}})
 }

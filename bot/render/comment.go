@@ -38,7 +38,7 @@ func Marker(repo reconcile.RepoID, pull int) string {
 // Markdown is the comment's text for a verdict without a pull request: no
 // marker, no links.
 func Markdown(v manifests.Verdict) string {
-	return page{verdict: v, tree: isTree(v)}.body()
+	return page{verdict: v, tree: !v.Compared}.body()
 }
 
 // The shares of a comment's sections, in bytes. With the verdict, the notes and

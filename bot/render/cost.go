@@ -110,17 +110,20 @@ func stillLine(names []string) string {
 	return b.String() + ".\n\n"
 }
 
-// unpriced lists the workloads whose cost is unknown, those that the change
-// brought first. When the change brought none and moves no cost, it is silent.
+// unpriced lists the workloads whose cost is unknown, and counts those that were
+// there before.
 func (p page) unpriced() string {
-	list, fresh := newFirst(p.verdict.Cost.Unpriced)
+	list, older := unpriced(p.verdict)
 	rows, _ := shown(p.verdict, p.tree)
-	if fresh == 0 && len(rows) == 0 {
+	switch {
+	case len(list) == 0 && (older == 0 || len(rows) == 0):
 		return ""
+	case len(list) == 0:
+		return "Also " + olderUnpriced(older) + ".\n\n"
 	}
-	title := fmt.Sprintf("**Not priced: %s**, so the totals are lower bounds", count(len(list), "workload"))
-	if fresh > 0 && fresh < len(list) {
-		title += fmt.Sprintf(" (%d new)", fresh)
+	title := fmt.Sprintf("**Not priced: %s**, so totals are lower bounds", count(len(list), "workload"))
+	if older > 0 {
+		title += fmt.Sprintf(" (and %d from before)", older)
 	}
 	return section{
 		head: title + "\n\n", tail: "\n", share: shareUnpriced, most: 10, more: moreItems,

@@ -13,7 +13,7 @@ import (
 )
 
 func TestComment_Golden(t *testing.T) {
-	nothing := report(manifests.Verdict{Tenants: manifests.CheckResult{Conclusion: manifests.Success}, Budget: manifests.CheckResult{Conclusion: manifests.Neutral}})
+	nothing := report(manifests.Verdict{Compared: true, Tenants: manifests.CheckResult{Conclusion: manifests.Success}, Budget: manifests.CheckResult{Conclusion: manifests.Neutral}})
 	for name, r := range map[string]reconcile.Report{"failing": failing(), "passing": passing(), "nothing": nothing} {
 		t.Run(name, func(t *testing.T) { golden(t, "comment_"+name+".md", Comment(r)) })
 	}
@@ -82,7 +82,7 @@ func TestComment_SaysARemedyOnceForARowOfTheSameProblem(t *testing.T) {
 	f := manifests.Finding{Rule: "tenant/missing", Severity: manifests.SeverityError, File: "a.yaml", Line: 1, Message: "no tenant", Remedy: "add it"}
 	other := f
 	other.Remedy = "do something else"
-	body := Comment(report(manifests.Verdict{Findings: []manifests.Finding{f, f, other}}))
+	body := Comment(report(manifests.Verdict{Compared: true, Findings: []manifests.Finding{f, f, other}}))
 	assert.Equal(t, 1, strings.Count(body, "**Fix:** add it."))
 	assert.Equal(t, 1, strings.Count(body, "**Fix:** as above."))
 	assert.Equal(t, 1, strings.Count(body, "**Fix:** do something else."))

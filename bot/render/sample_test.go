@@ -39,7 +39,7 @@ func ptr[T any](v T) *T { return &v }
 // failing is a pull request with problems of both checks, a warning, older
 // problems, and a cost that moves.
 func failing() reconcile.Report {
-	return report(manifests.Verdict{
+	return report(manifests.Verdict{Compared: true,
 		Findings: []manifests.Finding{
 			{Rule: "tenant/missing", Severity: manifests.SeverityError, File: "apps/search/reindex.yaml", Line: 4, Column: 3,
 				Message: `Workflow search/reindex has no label conductor.dev/tenant-id`,
@@ -87,7 +87,7 @@ func failing() reconcile.Report {
 
 // clean pull request that concerns a tenant.
 func passing() reconcile.Report {
-	return report(manifests.Verdict{
+	return report(manifests.Verdict{Compared: true,
 		Changes: []manifests.Change{{Kind: manifests.Modified, Resource: "Deployment search/api", File: "apps/search/deploy.yaml", Line: 1,
 			Tenant: "search", Environment: "prod", Details: []string{"image search:1.4 -> search:1.5"}}},
 		Cost: manifests.CostReport{Currency: "USD", Rates: "built-in list prices", Environments: []manifests.EnvironmentCost{
@@ -107,6 +107,7 @@ func tree() manifests.Verdict {
 		e := &v.Cost.Environments[i]
 		e.Base, e.Delta, e.Tenants = usd("0"), usd("0"), nil
 	}
+	v.Compared = false
 	return v
 }
 

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"sort"
 
 	"github.com/conductor-dev/conductor/manifests"
@@ -56,20 +57,6 @@ func Newsworthy(v manifests.Verdict) bool {
 	return v.Failed() || len(v.TouchedTenants) > 0
 }
 
-// isTree reports whether a verdict judged a tree as it is, with no base: then
-// nothing changed and no cost was there before.
-func isTree(v manifests.Verdict) bool {
-	if len(v.Changes) > 0 {
-		return false
-	}
-	for _, e := range v.Cost.Environments {
-		if !e.Base.Amount.IsZero() {
-			return false
-		}
-	}
-	return true
-}
-
 // totalDelta is the cost change over all environments, and whether one of them
 // misses an unpriced workload. ok is false when nothing changed, or when the
 // currencies differ.
@@ -112,14 +99,21 @@ func movers(tenants []manifests.TenantCost) []manifests.TenantCost {
 	return out
 }
 
-// newFirst is the unpriced workloads, those that the change brought first.
-func newFirst(all []manifests.Unpriced) (sorted []manifests.Unpriced, fresh int) {
-	sorted = append(sorted, all...)
-	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].New && !sorted[j].New })
-	for _, u := range sorted {
-		if u.New {
-			fresh++
+// unpriced is what has no price: in a tree all of it, of a change what it brought;
+// older counts the rest.
+func unpriced(v manifests.Verdict) (list []manifests.Unpriced, older int) {
+	for _, u := range v.Cost.Unpriced {
+		if u.New || !v.Compared {
+			list = append(list, u)
 		}
 	}
-	return sorted, fresh
+	return list, len(v.Cost.Unpriced) - len(list)
+}
+
+// olderUnpriced says what an older part of a total is missing.
+func olderUnpriced(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s from before, so totals are lower bounds", count(n, "unpriced workload"))
 }

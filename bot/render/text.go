@@ -103,7 +103,7 @@ func (t *terminal) changes(changes []manifests.Change) {
 }
 
 func (t *terminal) cost(v manifests.Verdict) {
-	tree := isTree(v)
+	tree := !v.Compared
 	rows := [][]string{{"ENVIRONMENT", "NOW", "AFTER", "CHANGE", "BUDGET", "HEADROOM", "CHECK"}}
 	if tree {
 		rows = [][]string{{"ENVIRONMENT", "COST A MONTH", "BUDGET", "HEADROOM", "CHECK"}}
@@ -121,10 +121,13 @@ func (t *terminal) cost(v manifests.Verdict) {
 		t.table(rows)
 		t.b.WriteByte('\n')
 	}
-	if len(v.Cost.Unpriced) == 0 {
+	list, older := unpriced(v)
+	if older > 0 {
+		t.b.WriteString(olderUnpriced(older) + "\n\n")
+	}
+	if len(list) == 0 {
 		return
 	}
-	list, _ := newFirst(v.Cost.Unpriced)
 	t.b.WriteString(t.paint(bold, "Not priced, so the totals are lower bounds") + "\n")
 	const most = 20
 	for _, u := range list[:min(most, len(list))] {
