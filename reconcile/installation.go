@@ -86,7 +86,7 @@ func (i *Installation) forget(ctx context.Context, installation int64, covered [
 func (i *Installation) Sweep(ctx context.Context) error {
 	ids, err := i.Installer.Installations(ctx)
 	if err != nil {
-		return fmt.Errorf("list installations: %w", err)
+		return err
 	}
 	var keys []Key
 	for _, id := range ids {

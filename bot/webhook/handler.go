@@ -174,8 +174,9 @@ type head struct {
 }
 
 var (
-	guid      = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	eventName = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
+	// GitHub sends GUIDs; proxies and people who replay deliveries have ids of their own.
+	deliveryID = regexp.MustCompile(`^[0-9a-z][0-9a-z-]{0,71}$`)
+	eventName  = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
 )
 
 // delivery reads the headers, in the order in which a mistake in the App's settings
@@ -196,11 +197,13 @@ func (h *Handler) delivery(r *http.Request) (head, *answer) {
 		return bad(http.StatusUnsupportedMediaType, "want the content type application/json")
 	case r.Header.Get("Content-Encoding") != "":
 		return bad(http.StatusUnsupportedMediaType, "the body must not be encoded")
+	case r.ContentLength > h.o.MaxBody:
+		return bad(http.StatusRequestEntityTooLarge, "the body is too large")
 	}
 	d := head{id: strings.ToLower(only(r, "X-GitHub-Delivery")), event: only(r, "X-GitHub-Event")}
 	switch {
-	case !guid.MatchString(d.id):
-		return bad(http.StatusBadRequest, "X-GitHub-Delivery must be one GUID")
+	case !deliveryID.MatchString(d.id):
+		return bad(http.StatusBadRequest, "X-GitHub-Delivery must be one GUID, or 1 to 72 letters, digits and hyphens")
 	case !eventName.MatchString(d.event):
 		return bad(http.StatusBadRequest, "X-GitHub-Event must be the name of an event")
 	}
@@ -208,9 +211,6 @@ func (h *Handler) delivery(r *http.Request) (head, *answer) {
 	d.mac, err = hex.DecodeString(sum)
 	if !ok || err != nil || len(d.mac) != sha256.Size {
 		return bad(http.StatusUnauthorized, "X-Hub-Signature-256 is missing or malformed; set a webhook secret in the App's settings")
-	}
-	if r.ContentLength > h.o.MaxBody {
-		return bad(http.StatusRequestEntityTooLarge, "the body is too large")
 	}
 	return d, nil
 }

@@ -289,7 +289,10 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = writeJSON(w, map[string]any{"ready": true, "ledger_entries": s.ledger.Size(), "queue": stats})
+	_ = writeJSON(w, map[string]any{"ready": true, "ledger_entries": s.ledger.Size(), "queue": map[string]any{
+		"due": stats.Pending, "waiting": stats.Waiting, "failing": stats.Failing, "permanent": stats.Permanent,
+		"running": stats.Running, "oldest_due_seconds": int(stats.Age.Seconds()),
+	}})
 }
 
 // Stop ends the intake first, then the loops, then the stores. Work that isn't
