@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,16 +33,20 @@ func newLedgerInit() *cobra.Command {
 	var f ledgerFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "init DIR|URL",
+		Use:   "init [DIR|URL]",
 		Short: "Make a ledger: its keys, and entry CL-0 that introduces them",
 		Long: `Make a ledger in a new local bare repository, or in an empty one behind a URL. Keys
 are made unless the keys' folder holds some. With a password (file or environment)
 they are stored encrypted; without one, only the file mode protects them.`,
 		Example: `  conductor ledger init audit.git
   CONDUCTOR_LEDGER_PASSWORD=… conductor ledger init https://github.com/acme/audit.git --keys ./keys --origin audit.acme.example`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, list []string) error {
-			c, secrets, err := f.settings(list[0])
+			remote, err := f.which(list)
+			if err != nil {
+				return err
+			}
+			c, secrets, err := f.settings(remote)
 			if err != nil {
 				return err
 			}
@@ -61,6 +64,7 @@ they are stored encrypted; without one, only the file mode protects them.`,
 			return nil
 		},
 	}
+	f.named(cmd.Flags())
 	f.addWrite(cmd.Flags())
 	cmd.Flags().StringVar(&f.origin, "origin", ledger.DefaultOrigin, "host name that names the log in its checkpoints, for ever")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -72,7 +76,7 @@ func newLedgerVerify() *cobra.Command {
 	var asJSON bool
 	var jobs int
 	cmd := &cobra.Command{
-		Use:   "verify DIR|URL",
+		Use:   "verify [DIR|URL]",
 		Short: "Verify every signature, number, digest and proof of a ledger",
 		Long: `Verify a ledger from its first commit to its last: each commit's signature and
 parent, the numbers without gap or double, each bundle against its leaf, the Merkle
@@ -82,11 +86,16 @@ for a local ledger, and names the first thing that is wrong.
 Exit code 1 when anything doesn't hold.`,
 		Example: `  conductor ledger verify audit.git
   conductor ledger verify https://github.com/acme/audit.git --json`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, list []string) error {
-			return runLedgerVerify(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), list[0], f, jobs, asJSON)
+			remote, err := f.which(list)
+			if err != nil {
+				return err
+			}
+			return runLedgerVerify(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), remote, f, jobs, asJSON)
 		},
 	}
+	f.named(cmd.Flags())
 	f.addRead(cmd.Flags())
 	cmd.Flags().IntVar(&jobs, "jobs", 0, "signatures checked at once (0: one for each processor)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -127,12 +136,16 @@ func newLedgerLog() *cobra.Command {
 	var tenant, repo, since string
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "log DIR|URL",
+		Use:   "log [DIR|URL]",
 		Short: "List entries, newest first",
 		Example: `  conductor ledger log audit.git
   conductor ledger log audit.git --tenant payments --since 7d --json`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, list []string) error {
+			remote, err := f.which(list)
+			if err != nil {
+				return err
+			}
 			auth, err := f.readAuth()
 			if err != nil {
 				return err
@@ -141,14 +154,15 @@ func newLedgerLog() *cobra.Command {
 			if filter.Since, err = parseSince(since, time.Now()); err != nil {
 				return usageError{err}
 			}
-			entries, err := ledger.Entries(cmd.Context(), list[0], filter)
+			entries, err := ledger.Entries(cmd.Context(), remote, filter)
 			if err != nil {
-				return fmt.Errorf("read %s: %w", list[0], err)
+				return fmt.Errorf("read %s: %w", remote, err)
 			}
 			return listEntries(cmd.OutOrStdout(), entries, asJSON)
 		},
 	}
 	flags := cmd.Flags()
+	f.named(flags)
 	f.addRead(flags)
 	flags.StringVar(&tenant, "tenant", "", "only entries that concern this tenant")
 	flags.StringVar(&repo, "repo", "", "only entries of this repository (owner/name or id)")
@@ -189,23 +203,25 @@ func newLedgerShow() *cobra.Command {
 	var f ledgerFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show DIR|URL CL-n",
+		Use:   "show [DIR|URL] CL-n",
 		Short: "Show one entry",
 		Long:  "Show one entry, by its number: CL-552, 552 or ledger://change-log/CL-552.",
 		Example: `  conductor ledger show audit.git CL-1
   conductor ledger show https://github.com/acme/audit.git CL-552 --json`,
 		Args: args(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, list []string) error {
-			remote, name := os.Getenv("CONDUCTOR_LEDGER_REMOTE"), list[len(list)-1]
-			if len(list) == 2 {
-				remote = list[0]
-			}
-			if remote == "" {
-				return usageError{fmt.Errorf("which ledger? name it before %s, or set CONDUCTOR_LEDGER_REMOTE", name)}
+			// The entry comes last; a number before a ledger is understood too.
+			rest, name := list[:len(list)-1], list[len(list)-1]
+			if _, err := ledger.ParseName(list[0]); err == nil && len(list) == 2 {
+				rest, name = list[1:], list[0]
 			}
 			number, err := ledger.ParseName(name)
 			if err != nil {
 				return usageError{err}
+			}
+			remote, err := f.which(rest)
+			if err != nil {
+				return err
 			}
 			auth, err := f.readAuth()
 			if err != nil {
@@ -222,6 +238,7 @@ func newLedgerShow() *cobra.Command {
 			return err
 		},
 	}
+	f.named(cmd.Flags())
 	f.addRead(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the entry's Statement and paths as JSON")
 	return cmd

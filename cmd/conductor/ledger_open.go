@@ -24,7 +24,23 @@ import (
 // ledgerFlags say how a command gets into a ledger. Secrets come from files or
 // the environment.
 type ledgerFlags struct {
-	keys, passwordFile, tokenFile, origin string
+	remote, keys, passwordFile, tokenFile, origin string
+}
+
+// named adds --ledger, for those who would rather not give the ledger by place.
+func (f *ledgerFlags) named(flags *pflag.FlagSet) {
+	flags.StringVar(&f.remote, "ledger", "", "the ledger, instead of an argument (or CONDUCTOR_LEDGER_REMOTE)")
+}
+
+// which is the ledger that a command is about: the argument, --ledger, or the
+// environment's.
+func (f *ledgerFlags) which(list []string) (string, error) {
+	for _, remote := range append(list[:len(list):len(list)], f.remote, os.Getenv("CONDUCTOR_LEDGER_REMOTE")) {
+		if remote != "" {
+			return remote, nil
+		}
+	}
+	return "", usageError{errors.New("which ledger? Name its folder or URL, or set CONDUCTOR_LEDGER_REMOTE")}
 }
 
 func (f *ledgerFlags) addRead(flags *pflag.FlagSet) {

@@ -21,9 +21,9 @@ import (
 
 type reconcileFlags struct {
 	ledgerFlags
-	repo, ledger, since, branch string
-	once, json                  bool
-	every                       time.Duration
+	repo, since, branch string
+	once, json          bool
+	every               time.Duration
 }
 
 func newReconcile() *cobra.Command {
@@ -42,7 +42,7 @@ A branch that the ledger doesn't know yet is recorded from its first commit, or 
   conductor reconcile --repo https://example.com/shop.git --ledger audit.git --since v1.4.0 --once --json`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.repo == "" || f.ledger == "" {
+			if f.repo == "" || f.remote == "" {
 				return usageError{errors.New("--repo and --ledger are both needed; see 'conductor reconcile --help'")}
 			}
 			return runReconcile(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f)
@@ -50,7 +50,7 @@ A branch that the ledger doesn't know yet is recorded from its first commit, or 
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.repo, "repo", "", "git repository to read: a folder or a URL")
-	flags.StringVar(&f.ledger, "ledger", "", "ledger to write: a folder or a URL")
+	flags.StringVar(&f.remote, "ledger", "", "ledger to write: a folder or a URL")
 	flags.StringVar(&f.since, "since", "", "for a branch new to the ledger: record commits after this revision")
 	flags.StringVar(&f.branch, "branch", "", "branch to record (default: the repository's default branch)")
 	flags.BoolVar(&f.once, "once", false, "stop after one run instead of watching")
@@ -61,7 +61,7 @@ A branch that the ledger doesn't know yet is recorded from its first commit, or 
 }
 
 func runReconcile(ctx context.Context, out, progress io.Writer, f reconcileFlags) error {
-	config, secrets, err := f.settings(f.ledger)
+	config, secrets, err := f.settings(f.remote)
 	if err != nil {
 		return err
 	}
