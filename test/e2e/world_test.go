@@ -182,6 +182,16 @@ func sweepEvery(t testing.TB) time.Duration {
 	return time.Second
 }
 
+// sweepRarely leaves the bot alone with its events: a sweep between a push and its
+// event makes the bot ask the forge which head is right.
+func (w *world) sweepRarely() {
+	w.t.Helper()
+	config, err := os.ReadFile(w.config)
+	require.NoError(w.t, err)
+	require.Contains(w.t, string(config), "sweepEvery: 1s\n")
+	require.NoError(w.t, os.WriteFile(w.config, bytes.Replace(config, []byte("sweepEvery: 1s\n"), []byte("sweepEvery: 5m\n"), 1), 0o600))
+}
+
 // bot is a running conductor serve.
 type bot struct {
 	world *world
